@@ -1,0 +1,128 @@
+"""Makes a bundle of a PyTorch model: weights, processor, graphs, and the proof that the graphs are the model.
+
+It knows the model, the export and the bundle's layout; it knows nothing about training.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+
+from open_autoglm import bundle as bundles
+from open_autoglm.bundle import WEIGHTS, Bundle, Graph, Manifest
+from open_autoglm.errors import BundleError
+from open_autoglm.modeling import OpenAutoGLM, OpenAutoGLMConfig, OpenAutoGLMProcessor
+from open_autoglm.weights import Weights, write_weights
+
+from .export import Exported, export_image, export_text
+from .parity import image_parity, text_parity
+from .quantize import dynamic_int8
+from .sharing import gather_packed_rows, share_weights, strip_traces
+
+
+def make_bundle(
+    model: OpenAutoGLM,
+    processor: OpenAutoGLMProcessor,
+    target: Path,
+    name: str,
+    *,
+    sources: Sequence[Mapping[str, str]] = (),
+    card: str = "",
+    template: str = "{}",
+    packed: bool = False,
+    int8_text: bool = False,
+    overwrite: bool = False,
+) -> Path:
+    """Writes the bundle ``target`` and returns its path.
+
+    ``packed`` stores matrices as int8 with a scale a row; ``int8_text`` adds a quantised text graph; ``template``
+    turns a label into a sentence; ``card`` is the text of the bundle's README. Raises BundleError where a graph does
+    not agree with the model.
+    """
+    with bundles.writing(target, overwrite) as folder:
+        state = {key: tensor.detach().float().numpy() for key, tensor in model.state_dict().items()}
+        write_weights(folder / WEIGHTS, state, packed)
+        model.config.save_pretrained(folder)
+        processor.save_pretrained(folder)
+        (folder / "README.md").write_text(card or f"# {name}\n", encoding="utf-8")
+        stored = as_stored(model, folder)
+        manifest = Manifest(
+            name=name,
+            space=f"{name}-{content_id(folder / WEIGHTS)}",
+            dimension=model.config.projection_dim,
+            views=model.config.views,
+            preprocessing={
+                "image": asdict(processor.image_processor.preprocessing),
+                "text": text_settings(processor.tokenizer, model.config, template),
+            },
+            graphs={},
+            sources=tuple(sources),
+        )
+        graphs = write_graphs(stored, processor, Bundle(folder, manifest), int8_text)
+        bundles.seal(folder, replace(manifest, graphs=graphs))
+    return target
+
+
+def as_stored(model: OpenAutoGLM, folder: Path) -> OpenAutoGLM:
+    """The model with exactly the weights that were written."""
+    weights = Weights(folder / WEIGHTS)
+    stored = copy.deepcopy(model).eval()
+    stored.load_state_dict({name: torch.from_numpy(weights.float32(name)) for name in weights}, strict=False)
+    return stored
+
+
+def write_graphs(
+    model: OpenAutoGLM, processor: OpenAutoGLMProcessor, bundle: Bundle, int8_text: bool
+) -> dict[str, dict[str, Graph]]:
+    """Exports, writes and checks every graph."""
+    (bundle.path / "onnx").mkdir()
+    preprocessing = processor.image_processor.preprocessing
+    image = write_graph(bundle, "onnx/image.fp32.onnx", export_image(model, preprocessing))
+    exported = export_text(model)
+    gather_packed_rows(exported.proto, bundle.weights)
+    quantised = replace(exported, proto=dynamic_int8(exported.proto)) if int8_text else None
+    text = {"fp32": write_graph(bundle, "onnx/text.fp32.onnx", exported)}
+    if quantised is not None:
+        text["int8"] = write_graph(bundle, "onnx/text.int8.onnx", quantised)
+    return {
+        "image": {"fp32": replace(image, parity=image_parity(model, preprocessing, bundle, image))},
+        "text": {
+            precision: replace(graph, parity=text_parity(model, processor.tokenizer, bundle, graph, precision))
+            for precision, graph in text.items()
+        },
+    }
+
+
+def write_graph(bundle: Bundle, file: str, exported: Exported) -> Graph:
+    """Writes one graph without the weights that the bundle holds already."""
+    strip_traces(exported.proto)
+    shared = share_weights(exported.proto, bundle.weights)
+    onnx.save(exported.proto, bundle.path / file)
+    return Graph(file, exported.inputs, exported.outputs, {}, shared)
+
+
+def text_settings(tokenizer: Any, config: OpenAutoGLMConfig, template: str) -> dict[str, Any]:
+    """What the runtime must know to tokenize as training does."""
+    if getattr(tokenizer, "backend_tokenizer", None) is None:
+        raise BundleError(
+            "The checkpoint's tokenizer has no fast form (tokenizer.json): convert it with transformers first."
+        )
+    return {
+        "max_tokens": config.max_text_tokens,
+        "pad_all": config.pad_text,
+        "pad_id": tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0,
+        "unknown_id": tokenizer.unk_token_id,
+        "template": template,
+    }
+
+
+def content_id(path: Path) -> str:
+    """The first 12 hexadecimal digits of a file's sha256."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]

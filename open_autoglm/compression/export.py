@@ -1,0 +1,108 @@
+"""Exports the model's two sides as ONNX graphs, whose inputs are what the runtime has at hand.
+
+Pictures enter as bytes, sentences as token ids; it knows nothing about bundles or files.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from open_autoglm.modeling import OpenAutoGLM
+from open_autoglm.runtime.images import Preprocessing
+
+OPSET = 20
+
+
+class ImageGraph(nn.Module):
+    """Pixels uint8 [n, height, width, 3] to unit vectors [n, views, dimension]; normalisation included."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, model: OpenAutoGLM, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.model = model
+        scale = 255 * torch.tensor(preprocessing.std)
+        self.register_buffer("scale", (1 / scale)[:, None, None], persistent=False)
+        self.register_buffer("shift", (torch.tensor(preprocessing.mean) * 255 / scale)[:, None, None], persistent=False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        planes = pixels.permute(0, 3, 1, 2).to(torch.float32)
+        return self.model.get_image_views(planes * self.scale - self.shift)
+
+
+class TextGraph(nn.Module):
+    """Token ids and mask, int64 [n, t], to unit vectors [n, dimension]."""
+
+    def __init__(self, model: OpenAutoGLM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        return self.model.get_text_features(input_ids, attention_mask)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A graph with its weights inside, and its inputs and outputs as ``dtype[shape]``."""
+
+    proto: onnx.ModelProto
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+
+
+def export_image(model: OpenAutoGLM, preprocessing: Preprocessing) -> Exported:
+    """The picture graph: ``pixels`` to ``vectors``."""
+    size = (preprocessing.height, preprocessing.width)
+    pixels = torch.randint(0, 256, (2, *size, 3), dtype=torch.uint8)
+    graph = ImageGraph(model, preprocessing)
+    proto = to_onnx(graph, (pixels,), ["pixels"], {"pixels": {0: Dim("n", min=1, max=1024)}})
+    return Exported(
+        proto,
+        {"pixels": f"uint8[n, {size[0]}, {size[1]}, 3]"},
+        {"vectors": f"float32[n, {model.config.views}, {model.config.projection_dim}]"},
+    )
+
+
+def export_text(model: OpenAutoGLM) -> Exported:
+    """The text graph: ``input_ids`` and ``attention_mask`` to ``vectors``."""
+    tokens = torch.randint(0, model.config.text_config.vocab_size, (2, 7))
+    rows, columns = Dim("n", min=1, max=4096), Dim("t", min=2, max=model.config.max_text_tokens)
+    shapes = {name: {0: rows, 1: columns} for name in ("input_ids", "attention_mask")}
+    proto = to_onnx(TextGraph(model), (tokens, torch.ones_like(tokens)), list(shapes), shapes)
+    return Exported(
+        proto,
+        dict.fromkeys(shapes, "int64[n, t]"),
+        {"vectors": f"float32[n, {model.config.projection_dim}]"},
+    )
+
+
+def to_onnx(graph: nn.Module, inputs: tuple[Any, ...], names: list[str], shapes: dict[str, Any]) -> onnx.ModelProto:
+    """A module as an ONNX model with dynamic sizes; the module itself is left as it was."""
+    frozen = copy.deepcopy(graph).eval()
+    for module in frozen.modules():
+        if hasattr(module, "config") and hasattr(module.config, "_attn_implementation"):
+            module.config._attn_implementation = "eager"
+    chatter = io.StringIO()  # the exporter narrates every step on the standard streams
+    with torch.no_grad(), redirect_stdout(chatter), redirect_stderr(chatter):
+        program = torch.onnx.export(
+            frozen,
+            inputs,
+            input_names=names,
+            output_names=["vectors"],
+            dynamic_shapes=shapes,
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None  # noqa: S101  (None only without dynamo)
+    return program.model_proto

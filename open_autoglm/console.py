@@ -1,0 +1,154 @@
+"""How answers look on a terminal, and plainly in a pipe: summaries, tables, bars and progress.
+
+It knows the answers' shapes and rich; it knows nothing of how they came about.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from .commands import say, showable
+
+if TYPE_CHECKING:
+    from .search import AddReport, Hit
+
+NAMED = 10  # skipped files that are listed; the rest is counted
+LONGEST_QUERY = 60  # characters of a query that are repeated in an answer
+BAR = 24  # characters of a bar that stands for 1
+PIPE_WIDTH = 1_000_000  # no line is broken where a program reads
+
+
+def stdout() -> Console:
+    """The console for answers: as wide as the terminal, and without line breaks elsewhere."""
+    return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+
+
+@contextmanager
+def progress(doing: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr while something runs, where stderr is a terminal; yields what takes (done, total)."""
+    console = Console(stderr=True)
+    columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task(doing, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+def show_indexed(report: AddReport, index: Path, pictures: int, model: str | None) -> None:
+    """What indexing did, which files it passed over, and what to type next."""
+    counts = {
+        "added": report.added,
+        "updated": report.updated,
+        "moved": report.moved,
+        "unchanged": report.unchanged,
+        "removed": report.removed,
+        "skipped": len(report.skipped),
+    }
+    changed = ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "no pictures found"
+    out = stdout()
+    out.print(Text(f"{showable(str(index))} holds {number(pictures, 'picture')}: {changed}."))
+    for skipped in report.skipped[:NAMED]:
+        out.print(Text(f"  skipped {showable(skipped.path)}: {showable(skipped.reason)}"))
+    if len(report.skipped) > NAMED:
+        out.print(Text(f"  and {len(report.skipped) - NAMED} more; --json lists all."))
+    if pictures:
+        options = f" --model {quoted(model)}" if model else ""
+        search = f'autoglm search {quoted(index)} "a red apple"{options}'
+        out.print(Text(f"Next: {search}, or autoglm serve {quoted(index)} --open{options}"))
+
+
+def show_hits(hits: Sequence[Hit], index: Path, wanted: str, cut: bool = True) -> None:
+    """The pictures found, best first; where there is none, a sentence that says so.
+
+    ``cut``: pictures that do not match were left out.
+    """
+    if not hits:
+        advice = "; --all shows the closest" if cut else ""
+        stdout().print(Text(f"Nothing in {showable(str(index))} matches {shortened(wanted)}{advice}."))
+        return
+    table = plain_table("score", "id", "picture")
+    table.columns[0].justify = table.columns[1].justify = "right"
+    table.columns[2].overflow = "fold"
+    for hit in hits:
+        table.add_row(f"{hit.score:.3f}", str(hit.id), Text(showable(hit.path)))
+    stdout().print(table)
+
+
+def show_probabilities(probabilities: Mapping[str, float]) -> None:
+    """Each label with its probability and a bar."""
+    table = plain_table("probability", "", "label")
+    table.columns[0].justify = "right"
+    for label, probability in probabilities.items():
+        table.add_row(f"{probability:.1%}", "█" * round(probability * BAR), Text(showable(label)))
+    stdout().print(table)
+
+
+def show_bundle(described: Mapping[str, Any]) -> None:
+    """A bundle's facts, a line each; nested ones by their dotted name."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in flattened(described):
+        table.add_row(Text(showable(name)), Text(showable(str(value))))
+    stdout().print(table)
+
+
+def show_problems(path: str, problems: Sequence[str]) -> None:
+    """Whether a bundle is sound; what is wrong goes to stderr."""
+    if not problems:
+        stdout().print(Text(f"{showable(path)} is sound: every file is as it was written."))
+        return
+    say(f"{path} is damaged; copy it again.")
+    for problem in problems:
+        say(f"  {problem}")
+
+
+def warn_skipped(reasons: Collection[str]) -> None:
+    """Names on stderr what could not be used."""
+    for reason in reasons:
+        say(f"Skipped: {reason}")
+
+
+def plain_table(*columns: str) -> Table:
+    """A table without lines, whose numbers stay whole."""
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for column in table.columns[:-1]:
+        column.no_wrap = True
+    return table
+
+
+def flattened(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested mappings with their dotted names."""
+    for name, inner in value.items():
+        if isinstance(inner, Mapping):
+            yield from flattened(inner, f"{prefix}{name}.")
+        elif isinstance(inner, list) and inner and isinstance(inner[0], Mapping):
+            for position, item in enumerate(inner, 1):
+                yield from flattened(item, f"{prefix}{name}.{position}.")
+        else:
+            yield f"{prefix}{name}", inner
+
+
+def number(count: int, thing: str) -> str:
+    """A count with its noun: 1 picture, 2,000 pictures."""
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+
+
+def shortened(text: str) -> str:
+    """A query in quotation marks, cut where it is long."""
+    shown = showable(" ".join(text.split()))
+    return f'"{shown}"' if len(shown) <= LONGEST_QUERY else f'"{shown[:LONGEST_QUERY]}…"'
+
+
+def quoted(path: Path | str) -> str:
+    """A path as a shell takes it."""
+    return shlex.quote(showable(str(path)))

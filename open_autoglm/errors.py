@@ -1,0 +1,63 @@
+"""Every exception Open-AutoGLM raises on purpose; each message is one sentence: what was wrong, where, what to do.
+
+OpenAutoGLMError
+├── BundleError          a model directory that is missing, damaged, foreign or newer than this program
+├── ImageError           a picture that cannot be used
+├── TextError            a sentence that cannot be used
+├── DataError            training data that is missing, unreadable, or has too many rows that cannot be used
+├── IndexStoreError      an index that is missing, damaged, busy or cannot be written
+│   └── SpaceMismatch    an index made by a model of another embedding space
+├── PictureNotFound      an id that the index does not hold
+├── FilterError          a ``where`` expression that cannot be understood
+├── SettingError         an argument or setting out of range
+└── MissingExtra         a feature whose optional packages are not installed
+"""
+
+from __future__ import annotations
+
+
+class OpenAutoGLMError(Exception):
+    """The root: catch it to catch every mistake a user can correct."""
+
+
+class BundleError(OpenAutoGLMError):
+    """A model directory that is missing, damaged, foreign or newer than this program."""
+
+
+class ImageError(OpenAutoGLMError):
+    """A picture that cannot be used: unreadable, damaged, too large, or not a picture."""
+
+
+class TextError(OpenAutoGLMError):
+    """A sentence that cannot be used: empty, or not text."""
+
+
+class DataError(OpenAutoGLMError):
+    """Training data that is missing, unreadable, or has too many rows that cannot be used."""
+
+
+class IndexStoreError(OpenAutoGLMError):
+    """An index that is missing, damaged, busy or cannot be written."""
+
+
+class SpaceMismatch(IndexStoreError):
+    """An index whose vectors were made by a model of another embedding space."""
+
+
+class PictureNotFound(OpenAutoGLMError):
+    """An id that the index does not hold."""
+
+
+class FilterError(OpenAutoGLMError):
+    """A ``where`` expression that cannot be understood."""
+
+
+class SettingError(OpenAutoGLMError):
+    """An argument or setting out of range."""
+
+
+class MissingExtra(OpenAutoGLMError):
+    """A feature whose optional packages are not installed."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f"{feature} needs more packages: pip install 'open-autoglm[{extra}]'.")

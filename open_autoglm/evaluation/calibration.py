@@ -1,0 +1,48 @@
+"""Fits and judges probabilities: logistic regression of "it matches", and the expected calibration error.
+
+It knows arrays of scores and outcomes; it knows nothing about pictures or models.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from open_autoglm.runtime.calibration import Fit
+
+
+def fit_match(
+    scores: NDArray[np.float32],
+    reach: NDArray[np.float32],
+    matches: NDArray[np.bool_],
+    false_positives: float = 0.05,
+    ridge: float = 1e-4,
+) -> Fit:
+    """Logistic regression of ``matches`` on ``scores`` and ``reach``, all [n], both outcomes weighted alike.
+
+    Newton's method with a small ridge. The margin is set so that a share ``false_positives`` of what does not match
+    passes a search's cut.
+    """
+    features = np.stack([scores, reach, np.ones_like(scores)], axis=1).astype(np.float64)
+    weights = np.where(matches, 0.5 / matches.mean(), 0.5 / (1 - matches.mean()))
+    solution = np.zeros(3)
+    for _ in range(100):
+        chance = 1 / (1 + np.exp(-features @ solution))
+        gradient = features.T @ (weights * (chance - matches)) / len(scores) + ridge * solution
+        curvature = (features * (weights * chance * (1 - chance))[:, None]).T @ features / len(scores)
+        step = np.linalg.solve(curvature + ridge * np.eye(3), gradient)
+        solution -= step
+        if np.abs(step).max() < 1e-9:
+            break
+    on_score, on_reach, constant = solution
+    offset, slope = -constant / on_score, -on_reach / on_score
+    above = (scores - offset - slope * reach)[~matches]
+    margin = float(np.quantile(above, 1 - false_positives))
+    return Fit(temperature=float(1 / on_score), offset=float(offset), slope=float(slope), margin=margin)
+
+
+def expected_calibration_error(confidence: NDArray[np.float32], correct: NDArray[np.bool_], bins: int = 10) -> float:
+    """The mean gap between stated confidence and share correct, [n] each, over equally filled bins, in 0..1."""
+    parts = np.array_split(np.argsort(confidence), bins)
+    gaps = [abs(confidence[part].mean() - correct[part].mean()) * len(part) for part in parts if len(part)]
+    return float(sum(gaps) / len(confidence))

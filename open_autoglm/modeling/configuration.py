@@ -1,0 +1,86 @@
+"""The configuration of Open-AutoGLM: two towers of any Hugging Face kind and how each ends in the shared space.
+
+It knows nothing about weights, files or preprocessing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from transformers import AutoConfig, PreTrainedConfig
+
+from .efficientnet_lite import EfficientNetLiteConfig
+
+AutoConfig.register(EfficientNetLiteConfig.model_type, EfficientNetLiteConfig, exist_ok=True)
+
+
+class OpenAutoGLMConfig(PreTrainedConfig):
+    """Towers, pooling and heads.
+
+    - ``vision_config``, ``text_config``: of any Hugging Face backbone that ``AutoModel`` builds.
+    - ``projection_dim``: width of the shared space; both towers end there at unit length.
+    - ``image_pooling``: ``map`` averages a convolutional feature map and allows regions; ``pooler`` takes the
+      tower's own pooled vector.
+    - ``text_pooling``: ``mean`` over the tokens, the ``first`` token, or the tower's own ``pooler``.
+    - ``image_head``, ``text_head``: ``linear`` (without bias), ``affine`` (with), ``none`` (the tower already ends in
+      the shared space) or, for pictures, ``concepts``: class scores mixed over the classes' text vectors (ConSE,
+      arXiv 1312.5650).
+    - ``concepts``, ``concept_temperature``, ``concept_top_k``: classes of that head, softening of their scores, and
+      how many of the best take part.
+    - ``region_grid``: side of the grid of regions pooled beside the whole picture; 0 for none.
+    - ``whole_size``: pixels to which the picture is reduced for its whole vector; None keeps the regions' size.
+    - ``max_text_tokens``: longer sentences are cut; with ``pad_text`` shorter ones are padded to it and the padding
+      is attended to, as SigLIP was trained.
+    """
+
+    model_type = "open_autoglm"
+    sub_configs = {"vision_config": AutoConfig, "text_config": AutoConfig}  # noqa: RUF012
+
+    def __init__(
+        self,
+        vision_config: PreTrainedConfig | dict[str, Any] | None = None,
+        text_config: PreTrainedConfig | dict[str, Any] | None = None,
+        projection_dim: int = 512,
+        image_pooling: Literal["map", "pooler"] = "map",
+        text_pooling: Literal["mean", "first", "pooler"] = "mean",
+        image_head: Literal["linear", "affine", "none", "concepts"] = "linear",
+        text_head: Literal["linear", "affine", "none"] = "linear",
+        concepts: int = 1000,
+        concept_temperature: float = 1.5,
+        concept_top_k: int = 50,
+        region_grid: int = 0,
+        whole_size: int | None = None,
+        max_text_tokens: int = 128,
+        pad_text: bool = False,
+        logit_scale: float = 100.0,
+        **kwargs: Any,
+    ) -> None:
+        self.vision_config = as_config(vision_config, EfficientNetLiteConfig.model_type)
+        self.text_config = as_config(text_config, "bert")
+        self.projection_dim = projection_dim
+        self.image_pooling = image_pooling
+        self.text_pooling = text_pooling
+        self.image_head = image_head
+        self.text_head = text_head
+        self.concepts = concepts
+        self.concept_temperature = concept_temperature
+        self.concept_top_k = concept_top_k
+        self.region_grid = region_grid
+        self.whole_size = whole_size
+        self.max_text_tokens = max_text_tokens
+        self.pad_text = pad_text
+        self.logit_scale = logit_scale
+        super().__init__(**kwargs)
+
+    @property
+    def views(self) -> int:
+        """Vectors a picture: the whole, then the regions row by row."""
+        return 1 + self.region_grid**2
+
+
+def as_config(value: PreTrainedConfig | dict[str, Any] | None, default: str) -> PreTrainedConfig:
+    """A tower's configuration from itself, from its dictionary, or the default of a model type."""
+    if isinstance(value, PreTrainedConfig):
+        return value
+    fields = dict(value or {})
+    return AutoConfig.for_model(fields.pop("model_type", default), **fields)

@@ -1,0 +1,97 @@
+"""The Open-AutoGLM model: a picture tower and a text tower that end in one shared space.
+
+A Hugging Face model in every respect; it knows nothing about files of pictures, indexes or serving.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import AutoConfig, AutoModel, PreTrainedModel, SiglipTextConfig, SiglipTextModel
+from transformers.utils import ModelOutput
+
+from open_autoglm.bundle import WEIGHTS, find_bundle
+from open_autoglm.weights import Weights
+
+from .configuration import OpenAutoGLMConfig
+from .efficientnet_lite import EfficientNetLiteConfig, EfficientNetLiteModel
+from .heads import make_head
+from .text import TextEncoder
+from .vision import VisionEncoder
+
+AutoModel.register(EfficientNetLiteConfig, EfficientNetLiteModel, exist_ok=True)
+AutoModel.register(SiglipTextConfig, SiglipTextModel, exist_ok=True)  # transformers knows it as half a model only
+
+
+@dataclass
+class OpenAutoGLMOutput(ModelOutput):
+    """Unit vectors of both sides, and every picture against every text, scaled by the inverse temperature."""
+
+    image_embeds: Tensor | None = None
+    text_embeds: Tensor | None = None
+    logits_per_image: Tensor | None = None
+    logits_per_text: Tensor | None = None
+
+
+class OpenAutoGLM(PreTrainedModel):
+    """Two towers, each with a head into the shared space of ``config.projection_dim`` dimensions."""
+
+    config_class = OpenAutoGLMConfig
+    base_model_prefix = "open_autoglm"
+    main_input_name = "pixel_values"
+
+    def __init__(self, config: OpenAutoGLMConfig) -> None:
+        super().__init__(config)
+        self.vision = VisionEncoder(config)
+        self.text = TextEncoder(config)
+        self.image_head = make_head(config.image_head, self.vision.hidden_size, config)
+        self.text_head = make_head(config.text_head, self.text.hidden_size, config)
+        self.logit_scale = nn.Parameter(torch.tensor(float(config.logit_scale)).log())
+        self.post_init()
+
+    @classmethod
+    def from_pretrained(cls, name: Any, *args: Any, **kwargs: Any) -> OpenAutoGLM:
+        """From a bundle's name or directory, from any directory of ``save_pretrained``, or from a hub id."""
+        folder = find_bundle(name)
+        if folder is None or not (folder / WEIGHTS).is_file() or "state_dict" in kwargs:
+            return super().from_pretrained(name if folder is None else folder, *args, **kwargs)
+        weights = Weights(folder / WEIGHTS)
+        if not weights.packed:
+            return super().from_pretrained(folder, *args, **kwargs)
+        state = {tensor: torch.from_numpy(weights.float32(tensor)) for tensor in weights}
+        config = kwargs.pop("config", None) or OpenAutoGLMConfig.from_pretrained(folder)
+        return super().from_pretrained(None, *args, config=config, state_dict=state, **kwargs)
+
+    def get_image_views(self, pixel_values: Tensor) -> Tensor:
+        """Unit vectors [B, views, projection_dim] of normalised pixels [B, 3, H, W]: the whole, then the regions."""
+        return F.normalize(self.image_head(self.vision(pixel_values)), dim=-1)
+
+    def get_image_features(self, pixel_values: Tensor) -> Tensor:
+        """Unit vectors [B, projection_dim] of whole pictures, normalised pixels [B, 3, H, W]."""
+        return self.get_image_views(pixel_values)[:, 0]
+
+    def get_text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Unit vectors [B, projection_dim] of sentences, token ids and mask [B, T]."""
+        return F.normalize(self.text_head(self.text(input_ids, attention_mask)), dim=-1)
+
+    def forward(
+        self,
+        pixel_values: Tensor,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+    ) -> OpenAutoGLMOutput:
+        """Both sides and their similarities: ``logits_per_image`` is [pictures, texts]."""
+        images = self.get_image_features(pixel_values)
+        texts = self.get_text_features(input_ids, attention_mask)
+        logits = self.logit_scale.exp() * images @ texts.T
+        return OpenAutoGLMOutput(
+            image_embeds=images, text_embeds=texts, logits_per_image=logits, logits_per_text=logits.T
+        )
+
+
+AutoConfig.register(OpenAutoGLMConfig.model_type, OpenAutoGLMConfig, exist_ok=True)
+AutoModel.register(OpenAutoGLMConfig, OpenAutoGLM, exist_ok=True)

@@ -1,0 +1,61 @@
+"""Pictures and sentences as the model's tensors, in Hugging Face's processor classes.
+
+Pictures go through the same preparation as at run time (``runtime.images``); it knows nothing about the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+import numpy as np
+from transformers import AutoImageProcessor, AutoProcessor
+from transformers.feature_extraction_utils import BatchFeature
+from transformers.image_processing_utils import BaseImageProcessor
+from transformers.processing_utils import ProcessorMixin
+
+from open_autoglm.runtime.images import ImageSource, Preprocessing, prepare
+
+from .configuration import OpenAutoGLMConfig
+
+
+class OpenAutoGLMImageProcessor(BaseImageProcessor):
+    """Paths, bytes, PIL pictures or arrays to ``pixel_values`` [B, 3, H, W], resized and normalised."""
+
+    model_input_names = ["pixel_values"]  # noqa: RUF012
+
+    def __init__(self, **kwargs: Any) -> None:
+        names = [field.name for field in fields(Preprocessing)]
+        values = {name: kwargs.pop(name) for name in names if name in kwargs}
+        super().__init__(**kwargs)
+        for name, value in asdict(Preprocessing(**values)).items() if values else ():
+            setattr(self, name, value)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """The same settings as the runtime reads from a bundle's manifest."""
+        values = {field.name: getattr(self, field.name) for field in fields(Preprocessing) if hasattr(self, field.name)}
+        values |= {name: tuple(values[name]) for name in ("mean", "std")}
+        return Preprocessing(**values)
+
+    def preprocess(
+        self, images: ImageSource | Sequence[ImageSource], return_tensors: str | None = None, **_: Any
+    ) -> BatchFeature:
+        """``pixel_values`` float32 [B, 3, H, W]; ImageError names a picture that cannot be used."""
+        settings = self.preprocessing
+        batch: Sequence[Any] = images if isinstance(images, list | tuple) else [images]
+        pixels = np.stack([prepare(image, settings) for image in batch]).astype(np.float32) / 255
+        normalised = (pixels - np.array(settings.mean, np.float32)) / np.array(settings.std, np.float32)
+        return BatchFeature({"pixel_values": normalised.transpose(0, 3, 1, 2)}, tensor_type=return_tensors)
+
+
+class OpenAutoGLMProcessor(ProcessorMixin):
+    """An image processor and a tokenizer in one: ``processor(text=..., images=..., return_tensors="pt")``."""
+
+    def __init__(self, image_processor: Any, tokenizer: Any) -> None:
+        super().__init__(image_processor, tokenizer)
+
+
+AutoImageProcessor.register(OpenAutoGLMConfig, OpenAutoGLMImageProcessor, exist_ok=True)
+AutoProcessor.register(OpenAutoGLMConfig, OpenAutoGLMProcessor, exist_ok=True)

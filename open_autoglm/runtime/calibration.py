@@ -1,0 +1,81 @@
+"""What a similarity score means: the evidence that a picture matches a sentence, and where to cut.
+
+It knows a bundle's calibration figures; it knows nothing about pictures or graphs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from open_autoglm.bundle import Bundle
+
+Floats = NDArray[np.float32]
+
+
+class Match(StrEnum):
+    """Which score is judged: the whole picture's, or that of its best view."""
+
+    WHOLE = "whole"
+    BEST_VIEW = "best_view"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Logistic regression of "this picture matches" on its score and on the reach of the sentence.
+
+    The log-odds are ``(score - offset - slope * reach) / temperature``, match and no match being equally likely
+    beforehand. In a search most pictures do not match: its cut lies higher by ``margin``.
+    """
+
+    temperature: float
+    offset: float
+    slope: float
+    margin: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """``fits`` by kind of score; ``reference`` [n, d]: what the picture tower can express.
+
+    A sentence's reach is its highest similarity to the reference: a sentence about something that the tower has no
+    idea of can only ever score low, so its cut lies lower. Without fits nothing is ever cut.
+    """
+
+    fits: dict[Match, Fit]
+    reference: Floats
+
+    @classmethod
+    def read(cls, bundle: Bundle) -> Calibration:
+        """The calibration that a bundle carries; an empty one where it carries none."""
+        facts = bundle.manifest.calibration
+        if not facts:
+            return cls({}, np.zeros((0, bundle.manifest.dimension), np.float32))
+        fits = {Match(name): Fit(**values) for name, values in facts["fits"].items()}
+        return cls(fits, bundle.weights.float32(facts["reference"]))
+
+    def reach(self, queries: Floats) -> Floats:
+        """The highest similarity [q] that sentences [q, d] have to the reference."""
+        best: Floats = (queries @ self.reference.T).max(axis=1)
+        return best
+
+    def cutoff(self, match: Match, queries: Floats) -> Floats:
+        """The scores [q] below which a search leaves pictures out; -1 (none is left out) without a fit."""
+        fit = self.fits.get(match)
+        if fit is None:
+            return np.full(len(queries), -1.0, np.float32)
+        return fit.offset + fit.slope * self.reach(queries) + np.float32(fit.margin)
+
+    def evidence(self, match: Match, queries: Floats, scores: Floats) -> Floats:
+        """The log-odds [q] that a picture with these scores [q] matches the sentences [q, d]."""
+        fit = self.fits.get(match, UNFITTED)
+        shift = fit.offset + (fit.slope * self.reach(queries) if fit.slope else np.float32(0))
+        evidence: Floats = ((scores - shift) / fit.temperature).astype(np.float32)
+        return evidence
+
+
+# A dual encoder of unknown scale: probabilities then compare labels with each other, not with "none of these".
+UNFITTED = Fit(temperature=0.01, offset=0.0, slope=0.0, margin=0.0)

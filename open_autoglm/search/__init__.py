@@ -1,0 +1,11 @@
+"""The search index over pictures: adding folders, searching by words or pictures, filtering, deleting.
+
+It knows the runtime's model and picture intake; it knows nothing about pages, commands or PyTorch.
+"""
+
+from __future__ import annotations
+
+from .index import Index
+from .records import AddReport, Hit, Json, Progress, Record, Skipped
+
+__all__ = ["AddReport", "Hit", "Index", "Json", "Progress", "Record", "Skipped"]

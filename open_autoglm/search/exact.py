@@ -1,0 +1,92 @@
+"""Exact search: all vectors in memory, compared with the query by one matrix product.
+
+It knows vectors and ids; it knows nothing about where they are stored or what they show.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..runtime.similarity import best_view, cosine
+
+Floats = NDArray[np.float32]
+Ids = NDArray[np.int64]
+
+GROWTH = 1.25
+# Equal vectors may score a last bit apart depending on their row: rounding keeps the order of twins stable.
+SCORE_DIGITS = 6
+
+
+class ExactSearch:
+    """Vectors [n, views, dimension] by id, with spare rows so that growing rarely copies; for one thread."""
+
+    def __init__(self, views: int, dimension: int) -> None:
+        self._vectors: Floats = np.empty((0, views, dimension), np.float32)
+        self._ids: Ids = np.empty(0, np.int64)
+        self._rows: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __contains__(self, id: int) -> bool:
+        return id in self._rows
+
+    def reserve(self, more: int) -> None:
+        """Makes room for ``more`` further pictures."""
+        wanted = len(self) + more
+        if wanted <= len(self._ids):
+            return
+        # The first load fits exactly; a second one shows that the index grows.
+        capacity = max(wanted, int(len(self) * GROWTH))
+        vectors = np.empty((capacity, *self._vectors.shape[1:]), np.float32)
+        ids = np.empty(capacity, np.int64)
+        vectors[: len(self)] = self._vectors[: len(self)]
+        ids[: len(self)] = self._ids[: len(self)]
+        self._vectors, self._ids = vectors, ids
+
+    def put(self, ids: Ids, vectors: Floats) -> None:
+        """Adds or replaces pictures: ids [n] and vectors [n, views, dimension]."""
+        self.reserve(len(ids))
+        for id, vector in zip(ids.tolist(), vectors, strict=True):
+            row = self._rows.setdefault(id, len(self._rows))
+            self._ids[row], self._vectors[row] = id, vector
+
+    def remove(self, ids: Ids) -> None:
+        """Removes those of the ids that there are; the last row takes each one's place."""
+        for id in ids.tolist():
+            row = self._rows.pop(id, None)
+            if row is None:
+                continue
+            last = len(self._rows)
+            if row != last:
+                self._ids[row], self._vectors[row] = self._ids[last], self._vectors[last]
+                self._rows[int(self._ids[row])] = row
+
+    def whole(self, id: int) -> Floats:
+        """The vector [dimension] of a whole picture. KeyError for an unknown id."""
+        vector: Floats = self._vectors[self._rows[id], 0].copy()
+        return vector
+
+    def search(
+        self, query: Floats, k: int, whole: bool, among: Ids | None = None, floor: float = -np.inf
+    ) -> list[tuple[int, float]]:
+        """The ``k`` best (id, score) for a query [dimension], equal scores by id.
+
+        ``whole`` compares whole pictures, otherwise a picture's best view counts. ``among`` are the only ids
+        allowed; scores below ``floor`` are left out.
+        """
+        vectors = self._vectors[: len(self)]
+        scores = cosine(query[None], vectors[:, 0])[0] if whole else best_view(cosine(query[None], vectors))[0]
+        ranked = np.clip(scores.astype(np.float64), -1, 1).round(SCORE_DIGITS)
+        ids = self._ids[: len(self)]
+        allowed = ranked >= floor
+        if among is not None:
+            allowed &= np.isin(ids, among)
+        ranked, ids = ranked[allowed], ids[allowed]
+        if k < len(ranked):
+            # Everything that ties with the k-th stays in until the order by id decides.
+            near = ranked >= np.partition(ranked, len(ranked) - k)[len(ranked) - k]
+            ranked, ids = ranked[near], ids[near]
+        order = np.lexsort((ids, -ranked))[:k]
+        return list(zip(ids[order].tolist(), ranked[order].tolist(), strict=True))

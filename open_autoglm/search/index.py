@@ -1,0 +1,242 @@
+"""The search index: a directory that finds pictures by words, by a picture, or like one of its own.
+
+It joins store, scan, filters and exact search to a model; it knows nothing about pages or commands.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..bundle import find_bundle
+from ..errors import PictureNotFound, SettingError, SpaceMismatch
+from . import schema
+from .exact import ExactSearch
+from .facts import Facts
+from .filters import matching
+from .ingest import Ingest
+from .records import AddReport, Hit, Json, Progress, Record, shown_path
+from .scan import absolute, scan
+from .store import Store
+
+if TYPE_CHECKING:
+    from ..runtime.images import ImageSource
+    from ..runtime.model import Model
+
+
+class Index:
+    """Pictures, their vectors and metadata in one directory; safe to use from several threads and processes.
+
+    What another process adds or deletes is seen by the next search. Every method may raise IndexStoreError
+    where the index is damaged, busy or cannot be written.
+    """
+
+    def __init__(self, store: Store, model: Model | None) -> None:
+        self._store = store
+        self._given_model = model
+        self._loading = threading.Lock()
+        self._exact = ExactSearch(store.views, store.dimension)
+        self._seen = 0
+        self._searching = threading.Lock()
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str], model: Model) -> Index:
+        """Makes an empty index at ``path``, a directory of its own. IndexStoreError where something is there."""
+        facts = {
+            "space": model.space,
+            "model": model.name,
+            "bundle": str(model.bundle.path.absolute()),
+            "views": str(model.views),
+            "dimension": str(model.dimension),
+        }
+        schema.create(Path(absolute(path)), facts)
+        return cls.open(path, model)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], model: Model | None = None) -> Index:
+        """Opens the index at ``path``; without ``model``, its own bundle is loaded by name when first needed.
+
+        Raises IndexStoreError where there is none or it is damaged, SpaceMismatch for a model of another
+        space.
+        """
+        store = Store(Path(absolute(path)))
+        try:
+            if model is not None:
+                check_space(store, model)
+        except SpaceMismatch:
+            store.close()
+            raise
+        return cls(store, model)
+
+    @property
+    def model(self) -> Model:
+        """The model that made the index. BundleError or SpaceMismatch where it cannot be had."""
+        with self._loading:
+            if self._given_model is None:
+                from ..runtime.model import load
+
+                # A shipped bundle is found by its name wherever it is installed; any other is where it was.
+                shipped = find_bundle(self._store.model)
+                model = load(shipped or self._store.bundle)
+                check_space(self._store, model)
+                self._given_model = model
+            return self._given_model
+
+    def add(
+        self,
+        source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        metadata: Mapping[str, Mapping[str, Json]] | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> AddReport:
+        """Brings the index up to date with a folder (and all below it) or with single files.
+
+        Files that have not changed are not read, pictures known under another path are not embedded again, and
+        pictures gone from the folder are removed. What cannot be used is reported; a picture that was usable
+        before stays as it was. Pictures are stored 16 at a time: stopped in the middle, the next call goes on
+        from there. A deleted picture whose file is still there comes back.
+
+        ``metadata`` maps a path (absolute, relative to the folder or the current directory, or a single file's
+        name) to its columns for ``where``, and replaces what the picture had. ``progress`` is called after each
+        file. Raises SettingError where the source is missing or the metadata cannot be kept, before anything
+        is changed.
+        """
+        facts = Facts(metadata)
+        found = scan(source)
+        return Ingest(self._store, self.model, facts, progress).run(found)
+
+    def search(
+        self,
+        text: str | None = None,
+        *,
+        image: ImageSource | None = None,
+        like: int | None = None,
+        k: int = 10,
+        where: str | None = None,
+        cut: bool = True,
+    ) -> list[Hit]:
+        """The at most ``k`` best pictures for a text, a picture, or one of the index's own (itself left out).
+
+        A text is compared with a picture's best view, a picture with whole pictures. ``where`` is an SQL
+        expression over id, path, name, folder, date, size, width, height and the metadata's keys; only pictures
+        for which it is true are compared. ``cut`` leaves out what the model does not take for a match with a
+        text; picture queries are never cut.
+
+        Raises SettingError unless exactly one query is given and ``k`` is positive, TextError, ImageError or
+        FilterError for a query that cannot be used, PictureNotFound where ``like`` is unknown.
+        """
+        if sum(query is not None for query in (text, image, like)) != 1:
+            raise SettingError("Give exactly one of a text, a picture and the id of a picture to search by.")
+        if k < 1:
+            raise SettingError(f"k, the number of pictures wanted, must be at least 1, not {k}.")
+        floor = -np.inf
+        query: NDArray[np.float32] | None = None
+        if text is not None:
+            query = self.model.embed_texts([text])
+            floor = float(self.model.cutoff(query)[0]) if cut else floor
+        elif image is not None:
+            query = self.model.embed_images([image])
+        among = self._matching(where) if where is not None else None
+        with self._searching:
+            self._refresh()
+            if query is not None:
+                found = self._exact.search(query[0], k, text is None, among, floor)
+            else:
+                found = self._like(like, k, among)
+        records = self._store.records([id for id, _ in found])
+        return [Hit(id, records[id].path, score, records[id].metadata) for id, score in found if id in records]
+
+    def delete(self, ids: int | Iterable[int] | None = None, *, where: str | None = None) -> int:
+        """Removes pictures by id or ``where`` from the index, never from disk; how many there were.
+
+        Unknown ids are passed over. Raises SettingError unless exactly one of the two is given.
+        """
+        if (ids is None) == (where is None):
+            raise SettingError("Give either the ids of the pictures to delete or a filter.")
+        if where is not None:
+            chosen = self._matching(where).tolist()
+        else:
+            chosen = [ids] if isinstance(ids, int) else list(ids or ())
+        with self._store.transaction():
+            return self._store.remove(chosen)
+
+    def get(self, id: int) -> Record:
+        """The record of a picture. PictureNotFound for an unknown id."""
+        records = self._store.records([id])
+        if id not in records:
+            raise PictureNotFound(f"There is no picture {id} in the index.")
+        return records[id]
+
+    def __len__(self) -> int:
+        return self._store.count()
+
+    def info(self) -> dict[str, Any]:
+        """What the index is: path, pictures, model, space, views, dimension, bytes, folders, skipped."""
+        store = self._store
+        return {
+            "path": shown_path(store.path),
+            "pictures": store.count(),
+            "model": store.model,
+            "space": store.space,
+            "views": store.views,
+            "dimension": store.dimension,
+            "bytes": sum(size_of(file) for file in store.path.iterdir()),
+            "folders": store.folders(),
+            "skipped": len(store.skipped()),
+        }
+
+    def close(self) -> None:
+        """Ends the use of the index; what was added is stored already."""
+        self._store.close()
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _matching(self, where: str) -> NDArray[np.int64]:
+        return matching(self._store.path, self._store.database, where, self._store.fields())
+
+    def _like(self, id: int | None, k: int, among: NDArray[np.int64] | None) -> list[tuple[int, float]]:
+        if id is None or id not in self._exact:
+            raise PictureNotFound(f"There is no picture {id} in the index.")
+        found = self._exact.search(self._exact.whole(id), k + 1, whole=True, among=among)
+        return [(other, score) for other, score in found if other != id][:k]
+
+    def _refresh(self) -> None:
+        """Takes over into memory what any process has changed since the last search."""
+        if self._store.revision() == self._seen:
+            return
+        with self._store.changes(self._seen) as changes:
+            self._exact.remove(changes.removed)
+            self._exact.reserve(changes.count)
+            for ids, vectors in changes.parts:
+                self._exact.put(ids, vectors)
+            self._seen = changes.revision
+
+
+def size_of(file: Path) -> int:
+    """A file's bytes; SQLite removes its journals whenever it likes."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def check_space(store: Store, model: Model) -> None:
+    """Raises SpaceMismatch unless the model's vectors can be compared with the index's."""
+    if model.space != store.space:
+        raise SpaceMismatch(
+            f"The index {shown_path(store.path)} was made with {store.model} (space {store.space}) and cannot be "
+            f"used with {model.name} (space {model.space}): load {store.model}, or make a new index with "
+            f"{model.name}."
+        )

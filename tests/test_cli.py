@@ -1,0 +1,439 @@
+"""The command line as its user meets it: answers, JSON, bad input, interruption and pipes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from open_autoglm.bundle import shipped_folder
+from open_autoglm.cli import app
+from open_autoglm.metadata import read_cell
+
+COMMANDS = (
+    ["index"],
+    ["search"],
+    ["embed"],
+    ["classify"],
+    ["serve"],
+    ["bundle"],
+    ["bundle", "show"],
+    ["bundle", "verify"],
+    ["import"],
+)
+AUTOGLM = [sys.executable, "-m", "open_autoglm"]
+COLOURS = {"red.png": (220, 20, 20), "green.png": (20, 160, 20), "blue.png": (20, 20, 220)}
+
+
+def autoglm(*words: object) -> Result:
+    """Runs a command in this process."""
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def document(*words: object) -> Any:
+    """The JSON document that a successful command prints."""
+    result = autoglm(*words, "--json")
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout_bytes.decode("utf-8"))
+
+
+def mistake(*words: object) -> str:
+    """The one sentence that a command prints about a user's mistake."""
+    result = autoglm(*words)
+    assert result.exit_code == 2, (result.stdout, result.stderr, result.exception)
+    assert result.stdout == ""
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+    assert len(result.stderr) < 1000
+    assert "Traceback" not in result.stderr
+    return result.stderr
+
+
+def draw(path: Path, colour: tuple[int, int, int]) -> Path:
+    """A picture: a disc of the colour on white."""
+    pixels = np.full((96, 128, 3), 255, np.uint8)
+    rows, columns = np.ogrid[:96, :128]
+    pixels[(rows - 48) ** 2 + (columns - 64) ** 2 < 1600] = colour
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name, colour in COLOURS.items():
+        draw(folder / name, colour)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with pictures/ and photos.index, which tests only read."""
+    folder = tmp_path_factory.mktemp("shared")
+    (folder / "pictures").mkdir()
+    for name, colour in COLOURS.items():
+        draw(folder / "pictures" / name, colour)
+    table = folder / "facts.csv"
+    table.write_text("path,price,kind\nred.png,5,round\ngreen.png,15,round\n", encoding="utf-8")
+    made = autoglm("index", folder / "pictures", "--to", folder / "photos.index", "--metadata", table)
+    assert made.exit_code == 0, made.stderr
+    return folder
+
+
+# Help and version
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself_with_an_example(command: list[str]) -> None:
+    result = autoglm(*command, "--help")
+    assert result.exit_code == 0
+    assert "autoglm " + " ".join(command) in result.stdout.split("Example")[1]
+
+
+def test_no_argument_shows_the_commands() -> None:
+    result = autoglm()
+    assert result.exit_code == 0
+    assert all(command[0] in result.stdout for command in COMMANDS)
+
+
+def test_version_and_help_load_no_model_code() -> None:
+    program = (
+        "import sys\nfrom open_autoglm.cli import app\n"
+        "try: app([sys.argv[1]])\nfinally: assert not {'numpy', 'onnxruntime', 'torch'} & set(sys.modules)"
+    )
+    for word in ("--version", "--help"):
+        done = subprocess.run([sys.executable, "-c", program, word], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "autoglm" in done.stdout
+
+
+# Index and search
+
+
+def test_index_says_what_it_did_and_what_to_type_next(pictures: Path, tmp_path: Path) -> None:
+    target = tmp_path / "photos.index"
+    first = autoglm("index", pictures, "--to", target)
+    assert first.exit_code == 0, first.stderr
+    assert "3 pictures" in first.stdout and "3 added" in first.stdout
+    assert f'autoglm search {target} "a red apple"' in first.stdout
+    assert first.stderr == ""
+    (pictures / "blue.png").unlink()
+    again = document("index", pictures, "--to", target)
+    assert (again["unchanged"], again["removed"], again["pictures"]) == (2, 1, 2)
+
+
+def test_index_names_ten_skipped_files_and_json_names_all(pictures: Path, tmp_path: Path) -> None:
+    for number in range(12):
+        (pictures / f"broken{number}.jpg").write_bytes(b"no picture")
+    result = autoglm("index", pictures, "--to", tmp_path / "photos.index")
+    assert result.exit_code == 0
+    assert result.stdout.count("  skipped ") == 10
+    assert "and 2 more" in result.stdout
+    listed = document("index", pictures, "--to", tmp_path / "other.index")
+    assert len(listed["skipped"]) == 12
+    assert all(entry["reason"] and "broken" in entry["path"] for entry in listed["skipped"])
+
+
+def test_index_into_an_empty_folder(pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert document("index", pictures, "--to", tmp_path / "empty")["added"] == 3
+
+
+def test_search_by_words_picture_and_likeness(shared: Path) -> None:
+    index = shared / "photos.index"
+    hits = document("search", index, "a red ball", "--all")["hits"]
+    assert len(hits) == 3
+    assert hits == sorted(hits, key=lambda hit: -hit["score"])
+    assert len(document("search", index, "a red ball", "--all", "-k", 2)["hits"]) == 2
+    best = document("search", index, "--image", shared / "pictures" / "blue.png")["hits"][0]
+    assert Path(best["path"]).name == "blue.png"
+    similar = document("search", index, "--like", best["id"], "--all")["hits"]
+    assert {Path(hit["path"]).name for hit in similar} >= {"red.png", "green.png"}
+
+
+def test_search_shows_a_table(shared: Path) -> None:
+    result = autoglm("search", shared / "photos.index", "a ball", "--all")
+    assert result.exit_code == 0
+    header, *rows = result.stdout.splitlines()
+    assert header.split() == ["score", "id", "picture"]
+    assert all(row.split()[2].endswith(".png") for row in rows) and len(rows) == 3
+
+
+def test_where_filters_by_the_table_of_facts(shared: Path) -> None:
+    index = shared / "photos.index"
+    hits = document("search", index, "a ball", "--all", "--where", "price < 10")["hits"]
+    assert [Path(hit["path"]).name for hit in hits] == ["red.png"]
+    assert hits[0]["metadata"] == {"price": 5, "kind": "round"}
+
+
+def test_no_match_is_said_plainly(shared: Path) -> None:
+    result = autoglm("search", shared / "photos.index", "a ball", "--where", "price > 1000")
+    assert result.exit_code == 0
+    assert 'photos.index matches "a ball"; --all shows the closest.' in result.stdout
+    assert document("search", shared / "photos.index", "a ball", "--where", "price > 1000")["hits"] == []
+
+
+def test_a_very_long_query_is_answered(shared: Path) -> None:
+    long = "a red ball on a white table " * 3600
+    assert len(long) > 100_000
+    assert len(document("search", shared / "photos.index", long, "--all")["hits"]) == 3
+    nothing = autoglm("search", shared / "photos.index", long, "--where", "price > 1000")
+    assert len(nothing.stdout) < 1000
+
+
+# Vectors and labels
+
+
+def test_embed_prints_json_lines(pictures: Path) -> None:
+    result = autoglm("embed", pictures / "red.png", "--text", "a red apple", "--text", "a dog")
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line.get("text") for line in lines] == [None, "a red apple", "a dog"]
+    assert lines[0]["image"].endswith("red.png")
+    for line in lines:
+        assert np.linalg.norm(line["vector"]) == pytest.approx(1, abs=1e-3)
+
+
+def test_embed_writes_an_array_and_json_lines_alike(pictures: Path, tmp_path: Path) -> None:
+    files = [pictures / name for name in COLOURS]
+    assert autoglm("embed", *files, "--to", tmp_path / "v.npy").exit_code == 0
+    assert document("embed", *files, "--to", tmp_path / "v.jsonl")["used"] == 3
+    array = np.load(tmp_path / "v.npy")
+    assert array.dtype == np.float32
+    lines = [json.loads(line) for line in (tmp_path / "v.jsonl").read_text().splitlines()]
+    assert [Path(line["image"]).name for line in lines] == list(COLOURS)
+    np.testing.assert_allclose(array, [line["vector"] for line in lines], atol=1e-6)
+
+
+def test_embed_names_what_it_passes_over_and_keeps_the_rows(pictures: Path, tmp_path: Path) -> None:
+    (pictures / "notes.txt").write_text("no picture")
+    result = autoglm("embed", pictures / "notes.txt", pictures / "red.png", "--to", tmp_path / "v.npy")
+    assert result.exit_code == 0
+    assert "notes.txt" in result.stderr
+    array = np.load(tmp_path / "v.npy")
+    assert np.isnan(array[0]).all() and np.isfinite(array[1]).all()
+
+
+def test_classify_gives_probabilities(pictures: Path) -> None:
+    answer = document("classify", pictures / "red.png", "--label", "a ball", "--label", "a dog")
+    assert set(answer["probabilities"]) == {"a ball", "a dog", "none of these"}
+    assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+    shown = autoglm("classify", pictures / "red.png", "--label", "a ball", "--label", "[/b]a dog")
+    assert "%" in shown.stdout and "[/b]a dog" in shown.stdout
+
+
+# Bundles
+
+
+def test_bundle_show_and_verify() -> None:
+    shown = document("bundle", "show", "open-autoglm-base")
+    assert shown["name"] == "open-autoglm-base" and shown["sources"]
+    assert "Apache-2.0" in autoglm("bundle", "show", "open-autoglm-base").stdout
+    assert document("bundle", "verify", "open-autoglm-base")["problems"] == []
+
+
+def test_verify_finds_a_changed_byte(tmp_path: Path) -> None:
+    copy = shutil.copytree(shipped_folder() / "open-autoglm-base", tmp_path / "copy")
+    card = copy / "README.md"
+    content = bytearray(card.read_bytes())
+    content[0] ^= 1
+    card.write_bytes(content)
+    result = autoglm("bundle", "verify", copy)
+    assert result.exit_code == 2
+    assert "README.md" in result.stderr
+    as_json = autoglm("bundle", "verify", copy, "--json")
+    assert as_json.exit_code == 2
+    assert not json.loads(as_json.stdout)["sound"]
+
+
+def test_import_without_its_packages_says_what_to_install(tmp_path: Path) -> None:
+    program = "import sys\nsys.modules['torch'] = None\nfrom open_autoglm.cli import main\nmain()"
+    command = [sys.executable, "-c", program, "import", str(tmp_path), "--to", str(tmp_path / "bundle")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "pip install 'open-autoglm[train]'" in done.stderr and "Traceback" not in done.stderr
+
+
+# Bad input
+
+
+def test_arguments_that_make_no_sense() -> None:
+    assert "--colour" in mistake("--colour")
+    assert "--colour" in mistake("search", "x", "--colour")
+    assert "search" in mistake("serch")
+    assert "-k" in mistake("search", "x", "words", "-k", 0)
+    assert "--label" in mistake("classify", __file__)
+    assert "--port" in mistake("serve", "x", "--port", 70000)
+
+
+def test_missing_folder_makes_no_index(tmp_path: Path) -> None:
+    assert "missing" in mistake("index", tmp_path / "missing", "--to", tmp_path / "photos.index")
+    assert not (tmp_path / "photos.index").exists()
+
+
+@pytest.mark.parametrize("command", ["search", "serve"])
+def test_what_is_no_index(command: str, tmp_path: Path, pictures: Path) -> None:
+    words = ["a ball"] if command == "search" else []
+    assert "nowhere" in mistake(command, tmp_path / "nowhere", *words)
+    assert "pictures" in mistake(command, pictures, *words)
+    (tmp_path / "index.sqlite").write_text("no database, but long enough to be read as one" * 100)
+    assert str(tmp_path) in mistake(command, tmp_path, *words)
+
+
+def test_queries_that_cannot_be_answered(shared: Path) -> None:
+    index, text = shared / "photos.index", shared / "facts.csv"
+    assert mistake("search", index, "")
+    assert mistake("search", index, "  ")
+    assert mistake("search", index)
+    assert mistake("search", index, "a ball", "--like", 1)
+    assert "999" in mistake("search", index, "--like", 999)
+    assert "facts.csv" in mistake("search", index, "--image", text)
+    assert "gone.jpg" in mistake("search", index, "--image", shared / "gone.jpg")
+    assert "price <" in mistake("search", index, "a ball", "--where", "price <")
+
+
+def test_unknown_bundle(pictures: Path, tmp_path: Path) -> None:
+    assert "no-such-bundle" in mistake("bundle", "show", "no-such-bundle")
+    assert "no-such-bundle" in mistake("index", pictures, "--to", tmp_path / "x", "--model", "no-such-bundle")
+    assert "no-such-bundle" in mistake("embed", "--text", "a dog", "--model", "no-such-bundle")
+
+
+def test_index_of_another_model(shared: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(shipped_folder() / "open-autoglm-base", tmp_path / "other")
+    manifest = json.loads((other / "manifest.json").read_text())
+    (other / "manifest.json").write_text(json.dumps(manifest | {"name": "other", "space": "other-space"}))
+    copy = shutil.copytree(shared / "photos.index", tmp_path / "photos.index")
+    for command in (
+        ["search", copy, "a ball"],
+        ["serve", copy],
+        ["index", shared / "pictures", "--to", copy],
+    ):
+        assert "other" in mistake(*command, "--model", other)
+
+
+def test_embed_and_classify_refuse_what_is_no_picture(pictures: Path, tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("no picture")
+    assert "notes.txt" in mistake("embed", notes)
+    assert mistake("embed")
+    assert mistake("embed", "--text", "")
+    assert "v.csv" in mistake("embed", pictures / "red.png", "--to", tmp_path / "v.csv")
+    assert "nowhere" in mistake("embed", pictures / "red.png", "--to", tmp_path / "nowhere" / "v.npy")
+    assert "notes.txt" in mistake("classify", notes, "--label", "cat")
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [(b"name,price\na,1\n", "path"), (b"path,price\na.png\n", "line 2"), (b"path\n\xff\xfe\n", "UTF-8")],
+)
+def test_a_table_of_facts_that_is_none(pictures: Path, tmp_path: Path, content: bytes, named: str) -> None:
+    table = tmp_path / "facts.csv"
+    table.write_bytes(content)
+    target = tmp_path / "photos.index"
+    assert named in mistake("index", pictures, "--to", target, "--metadata", table)
+    assert not target.exists()
+
+
+def test_verbose_shows_where_an_error_came_from(tmp_path: Path) -> None:
+    for words in (["--verbose", "search", tmp_path, "x"], ["search", tmp_path, "x", "--verbose"]):
+        result = autoglm(*words)
+        assert result.exit_code == 2
+        assert "Traceback" in result.stderr
+
+
+# Names, pipes, interruption and the server, in a process of its own
+
+
+def test_names_that_are_not_text_or_steer_the_terminal(pictures: Path, tmp_path: Path) -> None:
+    draw(pictures / "plain.png", (9, 9, 9)).rename(os.fsdecode(os.fsencode(pictures) + b"/caf\xe9.png"))
+    draw(pictures / "plain.png", (99, 9, 9)).rename(pictures / "\x1b[2Jclear.png")
+    target = tmp_path / "photos.index"
+    assert document("index", pictures, "--to", target)["added"] == 5
+    command = [*AUTOGLM, "search", str(target), "a ball", "--all"]
+    done = subprocess.run(command, capture_output=True, check=True)
+    assert b"\x1b" not in done.stdout and "clear.png" in done.stdout.decode("utf-8")
+    command = [*AUTOGLM, "embed", os.fsdecode(os.fsencode(pictures) + b"/caf\xe9.png"), "--json"]
+    done = subprocess.run(command, capture_output=True, check=True)
+    (vector,) = json.loads(done.stdout.decode("utf-8"))["vectors"]
+    assert os.fsencode(vector["image"]).endswith(b"/caf\xe9.png")
+
+
+def test_a_closed_pipe_is_no_error(shared: Path) -> None:
+    for words in (["search", str(shared / "photos.index"), "a ball", "--all"], ["bundle", "show", "--json"]):
+        command = [*AUTOGLM, *words] + (["open-autoglm-base"] if words[0] == "bundle" else [])
+        reading, writing = os.pipe()
+        os.close(reading)
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
+        os.close(writing)
+        assert done.returncode == 1
+        assert done.stderr == ""
+
+
+def test_interrupted_indexing_says_so_and_goes_on(tmp_path: Path) -> None:
+    folder, target = tmp_path / "many", tmp_path / "photos.index"
+    folder.mkdir()
+    noise = np.random.default_rng(0)
+    for number in range(300):
+        Image.fromarray(noise.integers(0, 256, (400, 400, 3), np.uint8)).save(folder / f"{number}.jpg")
+    command = [*AUTOGLM, "index", str(folder), "--to", str(target)]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not target.exists() and running.poll() is None:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    _, stderr = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert stderr == "Stopped.\n"
+    for extra in range(5, 300):
+        (folder / f"{extra}.jpg").unlink()
+    assert document("index", folder, "--to", target)["pictures"] == 5
+
+
+def test_serve_answers_until_interrupted(shared: Path) -> None:
+    command = [*AUTOGLM, "serve", str(shared / "photos.index"), "--port", "0"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert running.stdout is not None
+    line = running.stdout.readline()
+    address = next(word for word in line.split() if word.startswith("http"))
+    with urllib.request.urlopen(address, timeout=30) as page:
+        assert page.status == 200
+    running.send_signal(signal.SIGINT)
+    _, stderr = running.communicate(timeout=60)
+    assert running.returncode in (0, 130)
+    assert "Traceback" not in stderr
+
+
+def test_serve_on_a_port_in_use(shared: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert str(port) in mistake("serve", shared / "photos.index", "--port", port)
+
+
+@pytest.mark.parametrize(
+    ("cell", "fact"),
+    [
+        ("5", 5),
+        ("-0.5", -0.5),
+        ("1e3", 1000.0),
+        ("007", "007"),
+        ("nan", "nan"),
+        ("1_0", "1_0"),
+        ("1e999", "1e999"),
+        ("12345678901234567890", "12345678901234567890"),
+        ("red", "red"),
+    ],
+)
+def test_cells_that_are_numbers_and_cells_that_only_look_like_it(cell: str, fact: object) -> None:
+    assert read_cell(cell) == fact
+    assert type(read_cell(cell)) is type(fact)
