@@ -45,9 +45,14 @@ class OpenAutoGLMImageProcessor(BaseImageProcessor):
         """``pixel_values`` float32 [B, 3, H, W]; ImageError names a picture that cannot be used."""
         settings = self.preprocessing
         batch: Sequence[Any] = images if isinstance(images, list | tuple) else [images]
-        pixels = np.stack([prepare(image, settings) for image in batch]).astype(np.float32) / 255
-        normalised = (pixels - np.array(settings.mean, np.float32)) / np.array(settings.std, np.float32)
-        return BatchFeature({"pixel_values": normalised.transpose(0, 3, 1, 2)}, tensor_type=return_tensors)
+        values = np.empty((len(batch), 3, settings.height, settings.width), np.float32)
+        for planes, image in zip(values, batch, strict=True):
+            # One picture at a time, in place: temporaries of a whole batch cost more than the resizing.
+            planes[:] = prepare(image, settings).transpose(2, 0, 1)
+        for channel, (mean, std) in enumerate(zip(settings.mean, settings.std, strict=True)):
+            values[:, channel] -= np.float32(255 * mean)
+            values[:, channel] /= np.float32(255 * std)
+        return BatchFeature({"pixel_values": values}, tensor_type=return_tensors)
 
 
 class OpenAutoGLMProcessor(ProcessorMixin):
