@@ -12,62 +12,19 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from .errors import BundleError
+from .manifest import FORMAT, Graph, Manifest, SharedTensor, parse_manifest
 from .weights import Weights
 
-FORMAT = 1
+__all__ = ["MANIFEST", "WEIGHTS", "Bundle", "Graph", "Manifest", "SharedTensor", "find_bundle", "seal", "writing"]
+
 MANIFEST = "manifest.json"
 WEIGHTS = "model.safetensors"
-
-
-@dataclass(frozen=True)
-class SharedTensor:
-    """A graph's weight that lies in ``model.safetensors``: as float32, or as stored; transposed where asked."""
-
-    tensor: str
-    stored: bool = False
-    transpose: bool = False
-
-
-@dataclass(frozen=True)
-class Graph:
-    """An exported graph: its file, its inputs and outputs (name to ``dtype[shape]``), and where its weights lie.
-
-    ``parity`` says how close it is to the model it came from; a graph without it is not run.
-    """
-
-    file: str
-    inputs: Mapping[str, str]
-    outputs: Mapping[str, str]
-    parity: Mapping[str, float]
-    weights: Mapping[str, SharedTensor] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What ``manifest.json`` says.
-
-    ``space`` names the embedding space: vectors are comparable exactly when it is equal. ``graphs`` maps a task
-    (``image``, ``text``) to its graphs by precision (``fp32``, ``int8``). ``files`` maps each file to its size in
-    bytes and its sha256.
-    """
-
-    name: str
-    space: str
-    dimension: int
-    views: int
-    preprocessing: Mapping[str, Any]
-    graphs: Mapping[str, Mapping[str, Graph]]
-    calibration: Mapping[str, Any] = field(default_factory=dict)
-    quality: Mapping[str, Any] = field(default_factory=dict)
-    sources: tuple[Mapping[str, str], ...] = ()
-    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    format: int = FORMAT
 
 
 class Bundle:
@@ -92,7 +49,25 @@ class Bundle:
             problem = size_problem(path / file, facts)
             if problem:
                 raise BundleError(f"The bundle {path} is damaged: {problem}; copy it again.")
-        return cls(path, manifest)
+        bundle = cls(path, manifest)
+        bundle._check_reference()
+        return bundle
+
+    def _check_reference(self) -> None:
+        """Refuses a calibration whose tensor does not lie in the space."""
+        if not self.manifest.calibration:
+            return
+        name = self.manifest.calibration["reference"]
+        try:
+            weights = self.weights
+        except BundleError:  # opened all the same, so that verify can name what is damaged
+            return
+        shape = weights.shape(name)
+        if len(shape) != 2 or not shape[0] or shape[1] != self.manifest.dimension:
+            raise BundleError(
+                f"{self.path / MANIFEST} is damaged (the calibration's reference {name} has the shape {shape} "
+                f"instead of [n, {self.manifest.dimension}]); copy the bundle again."
+            )
 
     @cached_property
     def weights(self) -> Weights:
@@ -117,8 +92,11 @@ class Bundle:
         problems = []
         for file, facts in self.manifest.files.items():
             problem = size_problem(self.path / file, facts)
-            if problem is None and sha256(self.path / file) != facts["sha256"]:
-                problem = f"{file} has changed since it was written"
+            try:
+                if problem is None and sha256(self.path / file) != facts["sha256"]:
+                    problem = f"{file} has changed since it was written"
+            except OSError as error:
+                problem = f"{file} cannot be read: {error.strerror}"
             if problem:
                 problems.append(problem)
         known = {MANIFEST, *self.manifest.files}
@@ -158,12 +136,17 @@ def shipped_bundles() -> list[str]:
 
 
 def find_bundle(name: str | os.PathLike[str]) -> Path | None:
-    """The directory of a bundle given by directory or shipped name; None where there is none."""
-    path = Path(name)
-    if path.is_dir():
-        return path
-    shipped = shipped_folder() / path
-    return shipped if len(path.parts) == 1 and (shipped / MANIFEST).is_file() else None
+    """The directory of a bundle, None where there is none; a bare name is first that of a shipped one.
+
+    ``./name`` is always the directory. Raises BundleError for an empty name.
+    """
+    given = os.fspath(name)
+    if not given:
+        raise BundleError("The bundle's name is empty: give a bundle's directory or a shipped name.")
+    path = Path(given)
+    if given == path.name and given in shipped_bundles():
+        return shipped_folder() / given
+    return path if path.is_dir() else None
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -175,65 +158,41 @@ def read_manifest(path: Path) -> Manifest:
             f"{path} is not an Open-AutoGLM bundle: it has no {MANIFEST}; "
             "a Hugging Face checkpoint becomes one with 'autoglm import'."
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{path / MANIFEST} cannot be read ({error}); copy the bundle again.") from error
     found = fields.get("format") if isinstance(fields, dict) else None
-    if isinstance(found, int) and found > FORMAT:
+    if type(found) is int and found > FORMAT:
         raise BundleError(
             f"{path} has bundle format {found}, newer than this program's {FORMAT}: upgrade open-autoglm."
         )
-    if found != FORMAT:
+    if type(found) is not int or found != FORMAT:
         raise BundleError(f"{path} is not an Open-AutoGLM bundle: its {MANIFEST} has no format this program knows.")
     try:
-        manifest = parse_manifest(fields)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        return parse_manifest(fields)
+    except ValueError as error:
         raise BundleError(f"{path / MANIFEST} is damaged ({error}); copy the bundle again.") from error
-    named = [*manifest.files, *(graph.file for by in manifest.graphs.values() for graph in by.values())]
-    for file in named:
-        if PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts:
-            raise BundleError(f"{path / MANIFEST} names the file {file}, outside the bundle: do not use this bundle.")
-    return manifest
 
 
-def parse_manifest(fields: Mapping[str, Any]) -> Manifest:
-    """A manifest from its JSON; KeyError, TypeError or ValueError where it does not fit."""
-    graphs = {
-        task: {precision: parse_graph(graph) for precision, graph in precisions.items()}
-        for task, precisions in fields["graphs"].items()
-    }
-    files = {
-        str(name): {"size": int(facts["size"]), "sha256": str(facts["sha256"])}
-        for name, facts in fields["files"].items()
-    }
-    return Manifest(
-        name=str(fields["name"]),
-        space=str(fields["space"]),
-        dimension=int(fields["dimension"]),
-        views=int(fields["views"]),
-        preprocessing=dict(fields["preprocessing"]),
-        graphs=graphs,
-        calibration=dict(fields.get("calibration", {})),
-        quality=dict(fields.get("quality", {})),
-        sources=tuple(fields.get("sources", ())),
-        files=files,
-    )
-
-
-def parse_graph(fields: Mapping[str, Any]) -> Graph:
-    """A graph's entry from its JSON."""
-    weights = {name: SharedTensor(**shared) for name, shared in fields.get("weights", {}).items()}
-    return Graph(fields["file"], dict(fields["inputs"]), dict(fields["outputs"]), dict(fields["parity"]), weights)
+def check_target(target: str | os.PathLike[str], overwrite: bool = False) -> Path:
+    """Where a bundle is to be written, absolute; BundleError where that is empty or holds something already."""
+    if not os.fspath(target):
+        raise BundleError("The bundle to write has an empty path: choose a directory.")
+    path = Path(target).absolute()
+    if path.exists() and not overwrite:
+        raise BundleError(f"{path} exists already: choose another directory or remove it first.")
+    return path
 
 
 @contextmanager
-def writing(target: Path, overwrite: bool = False) -> Iterator[Path]:
-    """A fresh folder to fill; it takes the place of ``target`` at once when the block ends well, else it vanishes."""
-    target = Path(target).absolute()
-    if target.exists() and not overwrite:
-        raise BundleError(f"{target} exists already: choose another directory or remove it first.")
+def writing(target: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
+    """A fresh folder to fill; it takes the place of ``target`` at once when the block ends well, else it vanishes.
+
+    Raises BundleError where the disk does not take it.
+    """
+    target = check_target(target, overwrite)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        folder = Path(tempfile.mkdtemp(prefix=".bundle.", dir=target.parent))
     except OSError as error:
         raise BundleError(f"{target.parent} cannot be written: {error.strerror}; choose another directory.") from error
     try:
@@ -241,15 +200,31 @@ def writing(target: Path, overwrite: bool = False) -> Iterator[Path]:
         if not (folder / MANIFEST).is_file():
             raise BundleError(f"{target} was not written: the bundle was never sealed.")
         folder.chmod(0o755)
-        if target.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-            target.rename(old / target.name)
-            folder.rename(target)
-            shutil.rmtree(old)
-        else:
-            folder.rename(target)
+        put_in_place(folder, target)
+    except OSError as error:
+        raise BundleError(f"{target} cannot be written: {error.strerror or error}; nothing was changed.") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def put_in_place(folder: Path, target: Path) -> None:
+    """Renames ``folder`` to ``target``; what was there goes, or comes back where the renaming fails."""
+    if not target.exists():
+        folder.rename(target)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=".bundle.old.", dir=target.parent))
+    old = aside / "bundle"
+    try:
+        target.rename(old)
+        try:
+            folder.rename(target)
+        except BaseException:
+            old.rename(target)
+            raise
+    except BaseException:
+        aside.rmdir()
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def seal(folder: Path, manifest: Manifest) -> None:
@@ -266,11 +241,15 @@ def amend(path: Path, **changes: Any) -> None:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Puts ``manifest.json`` in place whole, or leaves the one that is there."""
-    fields = {"format": manifest.format, **asdict(manifest)}
+    """Puts ``manifest.json`` in place whole, or leaves the one that is there; BundleError where it says nonsense."""
+    content = json.dumps({"format": manifest.format, **asdict(manifest)}, indent=1, ensure_ascii=False)
+    try:
+        parse_manifest(json.loads(content))
+    except ValueError as error:
+        raise BundleError(f"The manifest of {manifest.name} would be unusable: {error}.") from error
     fresh = folder / f".{MANIFEST}.new"
     with fresh.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(fields, indent=1, ensure_ascii=False) + "\n")
+        file.write(content + "\n")
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(folder / MANIFEST)
@@ -286,8 +265,10 @@ def size_problem(path: Path, facts: Mapping[str, Any]) -> str | None:
     """What is wrong with a file's presence or size, or None."""
     try:
         size = path.stat().st_size
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return f"{path.name} is missing"
+    except OSError as error:
+        return f"{path.name} cannot be read: {error.strerror}"
     return None if size == facts["size"] else f"{path.name} has {size} bytes instead of {facts['size']}"
 
 

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import __version__
-from .commands import Commands, be_verbose, print_json, say
+from .commands import MISTAKE, STOPPED, Commands, be_verbose, named_folder, named_path, print_json, say, showable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .evaluation.summary import Table
     from .search import Index
 
 BASE = "open-autoglm-base"
@@ -38,7 +41,9 @@ RecordedBundle = Annotated[
     str | None,
     typer.Option("--model", metavar="BUNDLE", help="The bundle's directory, if it is not where it was."),
 ]
-IndexPath = Annotated[Path, typer.Argument(metavar="INDEX", help="An index made by 'autoglm index'.")]
+IndexPath = Annotated[
+    Path, typer.Argument(metavar="INDEX", parser=named_path, help="An index made by 'autoglm index'.")
+]
 
 
 def print_version(wanted: bool) -> None:
@@ -54,8 +59,25 @@ def open_or_create(path: Path, model: str | None) -> Index:
     from .search import Index
 
     if path.is_dir() and any(path.iterdir()):
-        return Index.open(path, load(model) if model else None)
-    return Index.create(path, load(model or BASE))
+        return Index.open(path, load(model) if model is not None else None)
+    return Index.create(path, load(BASE if model is None else model))
+
+
+def show_tables(title: str, tables: Sequence[Table]) -> None:
+    """Prints tables of words under a title."""
+    from rich.text import Text
+
+    from .console import plain_table, stdout
+
+    out = stdout()
+    out.print(Text(showable(title)))
+    for table in tables:
+        shown = plain_table(*table.columns)
+        for number in table.numbers:
+            shown.columns[number].justify = "right"
+        for row in table.rows:
+            shown.add_row(*(Text(showable(cell)) for cell in row))
+        out.print(Text(f"\n{table.title}"), shown, sep="\n")
 
 
 @app.callback(invoke_without_command=True)
@@ -82,9 +104,12 @@ def autoglm(
 def index(
     folder: Annotated[
         Path,
-        typer.Argument(metavar="DIR", exists=True, file_okay=False, help="A folder of pictures, with its subfolders."),
+        typer.Argument(metavar="DIR", parser=named_folder, help="A folder of pictures, with its subfolders."),
     ],
-    to: Annotated[Path, typer.Option("--to", metavar="INDEX", help="The index to make, or to bring up to date.")],
+    to: Annotated[
+        Path,
+        typer.Option("--to", metavar="INDEX", parser=named_path, help="The index to make, or to bring up to date."),
+    ],
     model: Annotated[
         str | None,
         typer.Option(
@@ -101,6 +126,9 @@ def index(
             help="A CSV table: its column 'path' names pictures within DIR, the others are facts for --where.",
         ),
     ] = None,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Also remove the pictures of a folder that has none any more.")
+    ] = False,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
@@ -119,7 +147,7 @@ def index(
     facts = read_metadata(metadata) if metadata else None
     with open_or_create(to, model) as opened:
         with console.progress("Indexing") as report:
-            result = opened.add(folder, metadata=facts, progress=lambda now: report(now.done, now.total))
+            result = opened.add(folder, metadata=facts, progress=lambda now: report(now.done, now.total), prune=prune)
         if as_json:
             print_json({"index": to, "pictures": len(opened), **asdict(result)})
         else:
@@ -157,7 +185,7 @@ def search(
     from . import console, load
     from .search import Index
 
-    with Index.open(path, load(model) if model else None) as opened:
+    with Index.open(path, load(model) if model is not None else None) as opened:
         hits = opened.search(words, image=image, like=like, k=k, where=where, cut=not show_all)
     if as_json:
         print_json({"index": path, "hits": [asdict(hit) for hit in hits]})
@@ -171,7 +199,9 @@ def embed(
     text: Annotated[list[str] | None, typer.Option("--text", help="A sentence; may be given several times.")] = None,
     to: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write here: .npy for one float32 array, .jsonl for JSON lines."),
+        typer.Option(
+            metavar="FILE", parser=named_path, help="Write here: .npy for one float32 array, .jsonl for JSON lines."
+        ),
     ] = None,
     model: BundleName = BASE,
     as_json: AsJson = False,
@@ -230,6 +260,70 @@ def classify(
 
 
 @app.command()
+def evaluate(
+    bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="A bundle's name or directory.")],
+    data: Annotated[
+        str,
+        typer.Argument(metavar="DATA", help="A CSV, JSONL or Parquet file, a folder, tar shards, or a hub data set."),
+    ],
+    picture: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column with the pictures.")] = None,
+    captions: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="A column with captions; may be given several times.")
+    ] = None,
+    label: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column with the classes.")] = None,
+    classes: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Class names, one a line, where the column has numbers.")
+    ] = None,
+    template: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="A sentence for a class, as in 'a photo of a {}'; several are averaged."),
+    ] = None,
+    similarity: Annotated[str, typer.Option(help="How vectors are compared: cosine or euclidean.")] = "cosine",
+    best_view: Annotated[bool, typer.Option("--best-view", help="Compare a picture's best view, as search does.")] = (
+        False
+    ),
+    split: Annotated[str | None, typer.Option(metavar="NAME", help="The split of a hub data set.")] = None,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Measure a bundle on your own data; needs the extra 'train'.
+
+    Captions are searched both ways (recall, mean average precision); classes are told apart by their names
+    alone. Columns with usual names are found by themselves. Rows that cannot be used are named.
+
+    \b
+    Examples:
+      autoglm evaluate open-autoglm-base photos.csv --captions title
+      autoglm evaluate my-bundle/ shoes/ --template "a photo of a {}"
+    """
+    from . import console, load
+    from .errors import needing
+    from .runtime.calibration import Match
+
+    with needing("Evaluation", "train"):
+        from .data import DataSettings, open_source
+        from .evaluation.evaluate import EvaluationSettings
+        from .evaluation.evaluate import evaluate as measure
+        from .evaluation.summary import headline, notes, tables
+    views = Match.BEST_VIEW if best_view else Match.WHOLE
+    settings = EvaluationSettings(similarity=similarity, views=views, templates=tuple(template or ()))
+    source = DataSettings(
+        data, picture=picture, captions=tuple(captions or ()), label=label, classes=classes, split=split
+    )
+    model = load(bundle)
+    with console.progress("Reading") as report:
+        records = open_source(source, lambda rows: report(rows, rows))
+    with console.progress("Embedding") as report:
+        found = measure(model, records, settings, progress=report).as_dict()
+    if as_json:
+        print_json(found)
+    else:
+        show_tables(headline(found), tables(found))
+        for note in notes(found):
+            say(note)
+
+
+@app.command()
 def serve(
     path: IndexPath,
     host: Annotated[str, typer.Option(help="The address to serve on; 0.0.0.0 opens it to the network.")] = "127.0.0.1",
@@ -249,7 +343,7 @@ def serve(
     from .serving import Settings, run
 
     settings = Settings(host=host, port=port, open_browser=browser)
-    with Index.open(path, load(model) if model else None) as opened:
+    with Index.open(path, load(model) if model is not None else None) as opened:
         run(opened, settings)
 
 
@@ -306,7 +400,7 @@ def import_(
         str,
         typer.Argument(metavar="MODEL", help="A CLIP, SigLIP or ViT+BERT checkpoint: its directory or hub id."),
     ],
-    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="The bundle to write.")],
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", parser=named_path, help="The bundle to write.")],
     name: Annotated[str | None, typer.Option(help="The bundle's name; the checkpoint's own otherwise.")] = None,
     as_json: AsJson = False,
     verbose: Verbose = False,
@@ -319,17 +413,70 @@ def import_(
     Example:
       autoglm import openai/clip-vit-base-patch32 --to clip-b32
     """
-    from .errors import MissingExtra
+    from .errors import needing
 
-    try:
+    with needing("autoglm import", "train"):
         from .compression.importing import import_checkpoint
-    except ImportError as error:
-        raise MissingExtra("autoglm import", "train") from error
     written = import_checkpoint(source, to, name)
     if as_json:
         print_json({"bundle": written})
     else:
         say(f"Wrote the bundle {written}. Next: autoglm index DIR --to INDEX --model {written}")
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", dir_okay=False, help="A recipe in YAML.")],
+    check: Annotated[
+        bool, typer.Option("--check", help="Only look over the data, and learn 128 pairs by heart: a few minutes.")
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; may be given several times."),
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--to", metavar="DIR", parser=named_path, help="Where runs go, each in a folder of its name; runs/."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Train a model on your pictures and captions, from a recipe; needs the extra 'train'.
+
+    The run keeps its recipe, log, checkpoints and, at its end, its bundle in runs/NAME. Stopped in the middle,
+    it goes on with --resume. On several processors: torchrun --nproc-per-node 2 -m open_autoglm train RECIPE.
+
+    \b
+    Examples:
+      autoglm train recipes/grocery.yaml --check
+      autoglm train recipes/grocery.yaml --set optimisation.epochs=5
+    """
+    from .errors import needing
+
+    with needing("autoglm train", "train"):
+        from .training import command
+    wanted = command.read(recipe, change or [], to)
+    if check:
+        checked = command.check_recipe(wanted)
+        if as_json:
+            print_json(command.describe_check(checked))
+        else:
+            for line in command.check_in_words(checked):
+                typer.echo(showable(line))
+        if not checked.passed:
+            raise typer.Exit(MISTAKE)
+        return
+    outcome = command.train_recipe(wanted, resume)
+    if as_json:
+        print_json(asdict(outcome))
+    else:
+        for line in command.outcome_in_words(outcome, recipe):
+            typer.echo(showable(line))
+    if outcome.stopped:
+        raise typer.Exit(STOPPED)
 
 
 def main() -> None:

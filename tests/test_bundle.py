@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from open_autoglm import bundle as bundles
 from open_autoglm.bundle import MANIFEST, WEIGHTS, Bundle, Manifest
 from open_autoglm.errors import BundleError
 from open_autoglm.runtime.model import load
+from open_autoglm.weights import Weights, write_weights
 
 BASE = "open-autoglm-base"
 
@@ -115,9 +119,136 @@ def test_unknown_names_and_plain_directories_are_refused(tmp_path: Path) -> None
         Bundle.open(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("format",), True),
+        (("format",), 1.0),
+        (("name",), 3),
+        (("space",), ""),
+        (("dimension",), "512"),
+        (("dimension",), 256),
+        (("dimension",), 10**400),
+        (("views",), 9),
+        (("views",), True),
+        (("preprocessing", "image", "height"), 384.0),
+        (("preprocessing", "image", "resize"), "stretch"),
+        (("preprocessing", "image", "resample"), 3),
+        (("preprocessing", "image", "mean"), [0.5, 0.5]),
+        (("preprocessing", "image", "std"), [0.5, 0.5, 0]),
+        (("preprocessing", "image", "crop"), 3),
+        (("preprocessing", "text", "max_tokens"), "128"),
+        (("preprocessing", "text", "pad_all"), 0),
+        (("preprocessing", "text", "unknown_id"), [100]),
+        (("preprocessing", "text", "template"), "a photo"),
+        (("preprocessing", "text", "template"), "a {} {name}"),
+        (("graphs", "text", "int8", "file"), 3),
+        (("graphs", "text", "int8", "file"), "onnx/other.onnx"),
+        (("graphs", "text", "int8", "outputs", "vectors"), "float32[n, 256]"),
+        (("graphs", "text", "int8", "parity"), [1]),
+        (("graphs", "image"), []),
+        (("graphs", "sound"), {}),
+        (("files", "config.json", "size"), "3"),
+        (("files", "config.json", "sha256"), "0"),
+        (("files", ""), {"size": 0, "sha256": "0" * 64}),
+        (("calibration",), [1]),
+        (("calibration", "reference"), None),
+        (("calibration", "reference"), "no such tensor"),
+        (("calibration", "reference"), "logit_scale"),
+        (("calibration", "fits", "whole"), {"temperature": 1}),
+        (("calibration", "fits", "whole", "temperature"), 0),
+        (("calibration", "fits", "whole", "offset"), float("nan")),
+        (("calibration", "fits", "half"), {"temperature": 1, "offset": 0, "slope": 0, "margin": 0}),
+        (("quality",), 3),
+        (("sources",), [3]),
+    ],
+    ids=str,
+)
+def test_every_value_of_a_manifest_is_checked_when_opening(copy: Path, place: tuple[str, ...], value: Any) -> None:
+    fields = json.loads((copy / MANIFEST).read_text())
+    inner = fields
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    (copy / MANIFEST).write_text(json.dumps(fields))
+    with pytest.raises(BundleError):
+        Bundle.open(copy)
+
+
+def test_a_manifest_nested_without_end_is_refused(copy: Path) -> None:
+    (copy / MANIFEST).write_text("[" * 100_000)
+    with pytest.raises(BundleError, match=r"manifest\.json"):
+        Bundle.open(copy)
+
+
+def test_a_bare_name_is_the_shipped_bundle_whatever_lies_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / BASE).mkdir()
+    shutil.copytree(bundles.shipped_folder() / BASE, tmp_path / "mine")
+    assert Bundle.open(BASE).path == bundles.shipped_folder() / BASE
+    assert Bundle.open("mine").path == Path("mine")
+    with pytest.raises(BundleError, match="has no manifest"):
+        Bundle.open(f"./{BASE}")
+
+
+def test_an_empty_path_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BundleError, match="empty"):
+        Bundle.open("")
+    with pytest.raises(BundleError, match="empty"), bundles.writing("", overwrite=True):
+        pass
+
+
 def some_manifest(name: str) -> Manifest:
     """A manifest of no graphs."""
-    return Manifest(name, f"{name}-1", 8, 1, {}, {})
+    image = {"height": 8, "width": 8, "resize": "squash", "mean": (0.5,) * 3, "std": (0.5,) * 3}
+    text = {"max_tokens": 8, "pad_id": 0, "unknown_id": None, "pad_all": False, "template": "{}"}
+    return Manifest(name, f"{name}-1", 8, 1, {"image": image, "text": text}, {})
+
+
+def test_a_bundle_that_could_not_be_opened_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="views is 0"), bundles.writing(tmp_path / "made") as folder:
+        bundles.seal(folder, replace(some_manifest("made"), views=0))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="No space left"), bundles.writing(tmp_path / "made"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_that_cannot_be_written_are_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="cannot be written"):
+        write_weights(tmp_path / "no folder" / WEIGHTS, {"a": np.zeros(3, np.float32)}, packed=False)
+
+
+def test_a_replacement_that_fails_leaves_the_old_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "made"
+    with bundles.writing(target) as folder:
+        bundles.seal(folder, some_manifest("first"))
+    rename = Path.rename
+    names: list[str] = []
+
+    def second_fails(self: Path, to: Path) -> Path:
+        names.append(self.name)
+        if len(names) == 2:
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(self, to)
+
+    with pytest.raises(BundleError, match="Input/output error"), bundles.writing(target, overwrite=True) as folder:
+        bundles.seal(folder, some_manifest("second"))
+        monkeypatch.setattr(Path, "rename", second_fails)
+    assert Bundle.open(target).manifest.name == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
+def test_a_row_of_zeros_packs_to_zeros(tmp_path: Path) -> None:
+    matrix = np.array([[0, 0, 0], [1, -2, 0.5]], np.float32)
+    write_weights(tmp_path / WEIGHTS, {"matrix": matrix}, packed=True)
+    found = Weights(tmp_path / WEIGHTS).float32("matrix")
+    assert found[0].tolist() == [0, 0, 0]
+    np.testing.assert_allclose(found, matrix, atol=2 / 127 / 2)
 
 
 def test_a_bundle_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -149,3 +280,13 @@ def test_facts_can_be_added_to_a_sealed_bundle(copy: Path) -> None:
     bundle = Bundle.open(copy)
     assert bundle.manifest.quality == {"accuracy": 0.5}
     assert bundle.verify() == []
+
+
+def test_equal_tensors_make_equal_files(tmp_path: Path) -> None:
+    tensors = {"matrix": np.eye(3, dtype=np.float32), "vector": np.arange(3, dtype=np.float32)}
+    written = set()
+    for _ in range(12):
+        write_weights(tmp_path / WEIGHTS, tensors, packed=True)
+        written.add((tmp_path / WEIGHTS).read_bytes())
+    assert len(written) == 1
+    assert Weights(tmp_path / WEIGHTS).float32("vector").tolist() == [0, 1, 2]

@@ -21,7 +21,10 @@ from typer.testing import CliRunner, Result
 
 from open_autoglm.bundle import shipped_folder
 from open_autoglm.cli import app
+from open_autoglm.commands import showable
+from open_autoglm.errors import ImageError, MissingExtra, needing
 from open_autoglm.metadata import read_cell
+from open_autoglm.vectors import embed_all
 
 COMMANDS = (
     ["index"],
@@ -152,6 +155,31 @@ def test_index_into_an_empty_folder(pictures: Path, tmp_path: Path) -> None:
     assert document("index", pictures, "--to", tmp_path / "empty")["added"] == 3
 
 
+def test_an_emptied_folder_is_kept_until_prune_says_otherwise(pictures: Path, tmp_path: Path) -> None:
+    target = tmp_path / "photos.index"
+    assert document("index", pictures, "--to", target)["added"] == 3
+    for name in COLOURS:
+        (pictures / name).unlink()
+    assert "--prune" in mistake("index", pictures, "--to", target)
+    pruned = document("index", pictures, "--to", target, "--prune")
+    assert (pruned["removed"], pruned["pictures"]) == (3, 0)
+
+
+def test_a_moved_bundle_is_named_once_and_then_remembered(pictures: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    shutil.copytree(shipped_folder() / "open-autoglm-base", first)
+    manifest = json.loads((first / "manifest.json").read_text())
+    (first / "manifest.json").write_text(json.dumps(manifest | {"name": "mine"}))
+    target = tmp_path / "photos.index"
+    assert document("index", pictures, "--to", target, "--model", first)["added"] == 3
+    first.rename(second)
+    assert "--model" in mistake("search", target, "a ball")
+    assert "--model" in mistake("index", pictures, "--to", target)
+    assert len(document("search", target, "a ball", "--all", "--model", second)["hits"]) == 3
+    assert document("index", pictures, "--to", target, "--model", second)["unchanged"] == 3
+    assert len(document("search", target, "a ball", "--all")["hits"]) == 3
+
+
 def test_search_by_words_picture_and_likeness(shared: Path) -> None:
     index = shared / "photos.index"
     hits = document("search", index, "a red ball", "--all")["hits"]
@@ -226,6 +254,37 @@ def test_embed_names_what_it_passes_over_and_keeps_the_rows(pictures: Path, tmp_
     assert np.isnan(array[0]).all() and np.isfinite(array[1]).all()
 
 
+class Counting:
+    """Stands for a model: knows pictures whose name does not begin with "bad", and notes how many come together."""
+
+    name, space, dimension = "counting", "space", 2
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+
+    def embed_images(self, files: list[str]) -> Any:
+        self.calls.append(len(files))
+        if bad := [file for file in files if file.startswith("bad")]:
+            raise ImageError(f"{bad[0]} is no picture.")
+        return np.array([[float(file), 1] for file in files], np.float32)
+
+    embed_texts = embed_images
+
+
+def test_embed_takes_inputs_together_and_singles_out_where_one_fails() -> None:
+    model: Any = Counting()
+    files = [Path(str(number)) for number in range(40)]
+    done = embed_all(model, files, ["90", "91"], lambda done, total: None)
+    assert model.calls == [16, 16, 8, 2] and not done.skipped
+    assert done.vectors[:, 0].tolist() == [*range(40), 90, 91]
+    files[20] = Path("bad")
+    model.calls.clear()
+    done = embed_all(model, files, ["90", "bad too"], lambda done, total: None)
+    assert model.calls == [16, 16, *[1] * 16, 8, 2, 1, 1]
+    assert done.skipped == {20: "bad is no picture.", 41: "bad too is no picture."}
+    assert np.isnan(done.vectors[[20, 41]]).all() and np.isfinite(np.delete(done.vectors, [20, 41], 0)).all()
+
+
 def test_classify_gives_probabilities(pictures: Path) -> None:
     answer = document("classify", pictures / "red.png", "--label", "a ball", "--label", "a dog")
     assert set(answer["probabilities"]) == {"a ball", "a dog", "none of these"}
@@ -263,7 +322,15 @@ def test_import_without_its_packages_says_what_to_install(tmp_path: Path) -> Non
     command = [sys.executable, "-c", program, "import", str(tmp_path), "--to", str(tmp_path / "bundle")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
-    assert "pip install 'open-autoglm[train]'" in done.stderr and "Traceback" not in done.stderr
+    assert "pip install -c constraints.txt -e '.[train]'" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_fault_in_an_import_is_not_taken_for_a_missing_package() -> None:
+    for name in ("open_autoglm.nowhere", "torch.nowhere"):
+        with pytest.raises(ModuleNotFoundError, match="nowhere"), needing("Training", "train"):
+            raise ModuleNotFoundError(f"No module named '{name}'", name=name)
+    with pytest.raises(MissingExtra), needing("Training", "train"):
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
 
 # Bad input
@@ -281,6 +348,45 @@ def test_arguments_that_make_no_sense() -> None:
 def test_missing_folder_makes_no_index(tmp_path: Path) -> None:
     assert "missing" in mistake("index", tmp_path / "missing", "--to", tmp_path / "photos.index")
     assert not (tmp_path / "photos.index").exists()
+
+
+def test_empty_paths(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    index, red = shared / "photos.index", shared / "pictures" / "red.png"
+    for words in (
+        ["index", "", "--to", "new"],
+        ["index", shared / "pictures", "--to", ""],
+        ["index", shared / "pictures", "--to", "new", "--model", ""],
+        ["search", "", "a ball"],
+        ["search", index, "a ball", "--model", ""],
+        ["serve", ""],
+        ["embed", red, "--to", ""],
+        ["import", shared, "--to", ""],
+        ["bundle", "show", ""],
+    ):
+        assert "empty" in mistake(*words)
+    assert not list(tmp_path.iterdir())
+
+
+def test_names_too_long_for_the_system(pictures: Path, tmp_path: Path) -> None:
+    long = "x" * 300
+    assert long in mistake("search", tmp_path / long, "a ball")
+    assert long in mistake("index", pictures, "--to", tmp_path / long)
+    assert mistake("bundle", "verify", tmp_path / long)
+    assert mistake("embed", tmp_path / long)
+
+
+def test_what_the_system_refuses_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str) -> None:
+        raise PermissionError(13, "Permission denied", "bundle/manifest.json")
+
+    monkeypatch.setattr("open_autoglm.bundle.Bundle.open", refuse)
+    assert mistake("bundle", "verify", "x") == "bundle/manifest.json cannot be used: Permission denied.\n"
+
+
+def test_too_large_a_picture_is_told_without_an_option_there_is_not(tmp_path: Path) -> None:
+    Image.new("1", (20_000, 6_000)).save(tmp_path / "large.png")
+    assert "shrink it, or in Python raise max_pixels" in mistake("embed", tmp_path / "large.png")
 
 
 @pytest.mark.parametrize("command", ["search", "serve"])
@@ -336,7 +442,14 @@ def test_embed_and_classify_refuse_what_is_no_picture(pictures: Path, tmp_path: 
 
 @pytest.mark.parametrize(
     ("content", "named"),
-    [(b"name,price\na,1\n", "path"), (b"path,price\na.png\n", "line 2"), (b"path\n\xff\xfe\n", "UTF-8")],
+    [
+        (b"name,price\na,1\n", "path"),
+        (b"path,price\na.png\n", "line 2"),
+        (b"path\n\xff\xfe\n", "UTF-8"),
+        (b"path,price,price\na.png,1,2\n", "2 columns named 'price'"),
+        (b"path,price\na.png,1\nb.png,2\na.png,3\n", "line 4, names a.png a second time"),
+        (b"path,price\n ,1\n", "line 2, has an empty 'path'"),
+    ],
 )
 def test_a_table_of_facts_that_is_none(pictures: Path, tmp_path: Path, content: bytes, named: str) -> None:
     table = tmp_path / "facts.csv"
@@ -379,6 +492,30 @@ def test_a_closed_pipe_is_no_error(shared: Path) -> None:
         os.close(writing)
         assert done.returncode == 1
         assert done.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize(
+    "words", [["--version"], ["bundle", "show", "open-autoglm-base"], ["bundle", "show", "--help"]]
+)
+def test_a_full_disk_below_stdout_is_a_sentence(words: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*AUTOGLM, *words], stdout=full, stderr=subprocess.PIPE, text=True)
+        unheard = subprocess.run([*AUTOGLM, *words], stdout=full, stderr=full)
+    assert done.returncode == unheard.returncode == 2
+    assert done.stderr == "The system refused to read or write: No space left on device.\n"
+
+
+@pytest.mark.parametrize("words", [["--version"], ["bundle", "show", "open-autoglm-base", "--json"]])
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-"])
+def test_closed_streams_are_no_error(words: list[str], closed: str) -> None:
+    done = subprocess.run(["sh", "-c", f'"$@" {closed}', "sh", *AUTOGLM, *words], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == ""
+
+
+def test_letters_that_turn_the_writing_round_are_shown_as_escapes() -> None:
+    assert showable("a\u202egpj.exe\u200b") == "a\\u202egpj.exe\\u200b"
+    assert showable("Käse 日本 🍎") == "Käse 日本 🍎"
 
 
 def test_interrupted_indexing_says_so_and_goes_on(tmp_path: Path) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     BertConfig,
@@ -18,6 +23,7 @@ from transformers import (
     CLIPModel,
     CLIPProcessor,
     PreTrainedTokenizerFast,
+    RobertaConfig,
     SiglipConfig,
     SiglipImageProcessorPil,
     SiglipModel,
@@ -30,7 +36,8 @@ from transformers import (
 )
 
 import open_autoglm
-from open_autoglm.bundle import Bundle
+from open_autoglm.bundle import Bundle, shipped_folder
+from open_autoglm.compression import bundling, importing
 from open_autoglm.compression.importing import import_checkpoint
 from open_autoglm.errors import BundleError
 
@@ -141,8 +148,158 @@ def test_what_cannot_be_imported_is_refused_and_leaves_nothing(tmp_path: Path) -
     BertModel(BertConfig(**TOWER, vocab_size=10)).save_pretrained(bert)
     with pytest.raises(BundleError, match="is a bert checkpoint; what can be imported is: clip"):
         import_checkpoint(str(bert), tmp_path / "bundle")
+    with pytest.raises(BundleError, match="empty"):
+        import_checkpoint("", tmp_path / "bundle")
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(BundleError, match="cannot be read as a Hugging Face checkpoint"):
         import_checkpoint(str(empty), tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """The folder of a CLIP that a test may damage."""
+    torch.manual_seed(0)
+    return save(*clip(), tmp_path / "checkpoint")
+
+
+def save(model: Any, processor: Any, folder: Path) -> Path:
+    """Writes a checkpoint."""
+    model.eval().save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+def refused(folder: Path, sentence: str) -> None:
+    """The checkpoint is refused with a sentence, and nothing is left."""
+    target = folder.parent / "bundle"
+    with pytest.raises(BundleError, match=sentence):
+        import_checkpoint(str(folder), target)
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_checkpoint_that_lacks_tensors_is_refused(saved: Path) -> None:
+    tensors = load_file(saved / "model.safetensors")
+    del tensors["text_projection.weight"]
+    save_file(tensors, saved / "model.safetensors", {"format": "pt"})
+    refused(saved, "lacks 1 of its model's tensors, the first being text_projection.weight")
+
+
+def test_a_cut_checkpoint_is_refused(saved: Path) -> None:
+    file = saved / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1000])
+    refused(saved, "weights of .* cannot be read")
+
+
+def test_pickled_weights_are_not_loaded(saved: Path) -> None:
+    torch.save(load_file(saved / "model.safetensors"), saved / "pytorch_model.bin")
+    (saved / "model.safetensors").unlink()
+    refused(saved, "save it as safetensors")
+
+
+def test_a_checkpoint_without_a_tokenizer_is_refused(saved: Path) -> None:
+    (saved / "tokenizer.json").unlink()
+    (saved / "tokenizer_config.json").unlink()
+    refused(saved, "has no tokenizer")
+
+
+def test_a_tokenizer_without_words_is_refused(saved: Path) -> None:
+    empty = json.loads((saved / "tokenizer.json").read_text())
+    empty["model"]["vocab"] = {word: number for number, word in enumerate(WORDS[:4])}
+    (saved / "tokenizer.json").write_text(json.dumps(empty))
+    refused(saved, "knows no word")
+
+
+def test_an_unknown_way_of_resizing_is_refused(saved: Path) -> None:
+    file = saved / "processor_config.json"
+    settings = json.loads(file.read_text())
+    settings["image_processor"]["resample"] = 4
+    file.write_text(json.dumps(settings))
+    refused(saved, "resizes pictures by .*bicubic")
+
+
+def test_a_checkpoint_whose_pictures_are_prepared_otherwise_is_refused(saved: Path) -> None:
+    file = saved / "processor_config.json"
+    settings = json.loads(file.read_text())
+    settings["image_processor"]["rescale_factor"] = 1 / 127.5
+    file.write_text(json.dumps(settings))
+    refused(saved, "would embed pictures unlike its checkpoint")
+
+
+def test_a_bundle_whose_sentences_differ_from_the_checkpoint_is_refused(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unprojected(*arguments: Any) -> Any:
+        made = assemble(*arguments)
+        torch.nn.init.normal_(made.text_head.weight)
+        return made
+
+    assemble = importing.assemble
+    monkeypatch.setattr(importing, "assemble", unprojected)
+    refused(saved, "would embed sentences unlike its checkpoint")
+
+
+def test_what_exists_is_refused_before_the_checkpoint_is_read(tmp_path: Path) -> None:
+    (tmp_path / "bundle").mkdir()
+    with pytest.raises(BundleError, match="exists already"):
+        import_checkpoint(str(tmp_path / "no checkpoint"), tmp_path / "bundle")
+
+
+def test_the_places_that_roberta_keeps_for_padding_are_not_used(tmp_path: Path) -> None:
+    text = RobertaConfig(**TOWER, vocab_size=len(WORDS), max_position_embeddings=14, pad_token_id=1)
+    vision = ViTConfig(**TOWER, image_size=32, patch_size=8)
+    config = VisionTextDualEncoderConfig.from_vision_text_configs(vision, text, projection_dim=24)
+    processor = VisionTextDualEncoderProcessor(ViTImageProcessorPil(size={"height": 32, "width": 32}), tokenizer(64))
+    folder = save(VisionTextDualEncoderModel(config), processor, tmp_path / "checkpoint")
+    runtime = open_autoglm.load(import_checkpoint(str(folder), tmp_path / "bundle"))
+    assert runtime.bundle.manifest.preprocessing["text"]["max_tokens"] == 12
+    assert runtime.embed_texts(["dog " * 100]).shape == (1, 24)
+
+
+def test_no_more_tokens_are_used_than_the_tokenizer_allows() -> None:
+    model, processor = clip()
+    assert importing.token_limit(model, processor.tokenizer) == 12
+    processor.tokenizer.model_max_length = 9
+    assert importing.token_limit(model, processor.tokenizer) == 9
+
+
+def test_the_space_follows_all_that_decides_a_vector_and_not_the_name(tmp_path: Path) -> None:
+    bundle = Bundle.open(shutil.copytree(shipped_folder() / "open-autoglm-base", tmp_path / "copy"))
+    settings = json.loads(json.dumps(bundle.manifest.preprocessing))
+
+    def space() -> str:
+        return bundling.space_id(bundle.path, settings)
+
+    spaces = [space()]
+    assert spaces[0] == bundle.manifest.space
+    assert re.fullmatch("[0-9a-f]{16}", spaces[0])
+    settings["text"]["template"] = "{}, seen from afar"
+    config = json.loads((bundle.path / "config.json").read_text())
+    for note in ({"transformers_version": "5.99"}, {"_name_or_path": "elsewhere"}):
+        (bundle.path / "config.json").write_text(json.dumps(config | note))
+        assert space() == spaces[0]
+    settings["image"]["mean"][0] += 0.01
+    spaces.append(space())
+    settings["text"]["max_tokens"] -= 1
+    spaces.append(space())
+    config["text_config"]["hidden_act"] = "relu"
+    (bundle.path / "config.json").write_text(json.dumps(config))
+    spaces.append(space())
+    for file in ("tokenizer.json", "model.safetensors"):
+        with (bundle.path / file).open("ab") as opened:
+            opened.write(b" ")
+        spaces.append(space())
+    assert len(set(spaces)) == len(spaces)
+
+
+@pytest.mark.parametrize("side", ["image", "text"])
+def test_a_graph_that_is_not_its_model_is_refused(saved: Path, monkeypatch: pytest.MonkeyPatch, side: str) -> None:
+    def other(model: Any, *arguments: Any) -> Any:
+        changed = copy.deepcopy(model)
+        torch.nn.init.normal_(getattr(changed, f"{side}_head").weight)
+        return export(changed, *arguments)
+
+    export = getattr(bundling, f"export_{side}")
+    monkeypatch.setattr(bundling, f"export_{side}", other)
+    refused(saved, f"graph onnx/{side}.fp32.onnx differs from its model")

@@ -99,7 +99,7 @@ def test_names_that_are_not_utf8_are_kept_and_shown_as_text(tmp_path: Path) -> N
     path.write_bytes(b"broken")
     assert index.add(tmp_path / "photos").skipped[0].path == hit.path
     path.unlink()
-    assert index.add(tmp_path / "photos").removed == 1
+    assert index.add(tmp_path / "photos", prune=True).removed == 1
 
 
 def test_an_unreadable_folder_is_reported_and_loses_nothing(open_folder: Path) -> None:
@@ -170,3 +170,32 @@ def test_what_is_no_regular_file_is_skipped(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "photos/pipe.png")
     result = make(tmp_path).add(tmp_path / "photos")
     assert [item.reason for item in result.skipped] == ["It is not a regular file."]
+
+
+@pytest.mark.parametrize("modes", [(0o555, 0o444), (0o755, 0o444), (0o555, 0o644)])
+def test_a_read_only_index_is_searched_but_not_changed(open_folder: Path, modes: tuple[int, int]) -> None:
+    paint(open_folder / "photos/red.png", "red")
+    with make(open_folder) as index:
+        index.add(open_folder / "photos")
+
+    def work() -> tuple[list[str], list[str]]:
+        from index_parts import ColourModel
+
+        from open_autoglm.errors import IndexStoreError
+        from open_autoglm.search import Index
+
+        path = open_folder / "colours.index"
+        for file in path.iterdir():
+            file.chmod(modes[1])
+        path.chmod(modes[0])
+        refusals = []
+        with Index.open(path, ColourModel()) as opened:
+            for change in (lambda: opened.add(open_folder / "photos"), lambda: opened.delete(1)):
+                with pytest.raises(IndexStoreError) as refused:
+                    change()
+                refusals.append(str(refused.value))
+            return [*names(opened.search("red", where="width > 1")), str(len(opened))], refusals
+
+    found, refusals = as_nobody(open_folder, work)
+    assert found == ["red.png", "1"]
+    assert all("is read-only" in refusal for refusal in refusals)

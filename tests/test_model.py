@@ -113,8 +113,63 @@ def test_classify_gives_probabilities_best_first_with_none_of_these(model: Model
     assert list(chances.values()) == sorted(chances.values(), reverse=True)
     absent = model.classify(lemon, ["fire engine", "laptop", "dog"])
     assert next(iter(absent)) == NONE_OF_THESE
+
+
+@pytest.mark.parametrize(
+    ("labels", "error"),
+    [
+        ([], "at least one label"),
+        ("dog", "list of labels"),
+        (["dog", "cat", " Dog"], "given twice"),
+        (["dog", "None of these"], "always among the answers"),
+        (["dog", ""], "empty"),
+        (["dog", "🐶"], "no word"),
+    ],
+)
+def test_labels_that_cannot_be_chosen_from_are_refused(model: Model, labels: object, error: str) -> None:
+    with pytest.raises((SettingError, TextError), match=error):
+        model.classify(SAMPLES / "grocery" / "lemon.jpg", labels)
+
+
+def test_a_single_thing_where_a_list_belongs_is_refused(model: Model) -> None:
+    path = SAMPLES / "grocery" / "lemon.jpg"
+    for call in (
+        lambda: model.embed_texts("dog"),
+        lambda: model.embed_images(path),
+        lambda: model.embed_images(str(path)),
+        lambda: model.embed_texts(None),
+    ):
+        with pytest.raises(SettingError, match="list of"):
+            call()
+
+
+def test_whatever_can_be_gone_through_is_a_list(model: Model) -> None:
+    assert model.embed_texts(text for text in ("dog", "cat")).shape == (2, 512)
+    assert model.embed_images(sorted(SAMPLES.glob("clothing/hat-*.jpg"))[:1].__iter__()).shape == (1, 512)
+    assert len(model.classify(SAMPLES / "grocery" / "lemon.jpg", np.array(["lemon", "dog"]))) == 3
+
+
+@pytest.mark.parametrize("settings", [{"threads": 0}, {"threads": "2"}, {"threads": True}, {"precision": "fp16"}])
+def test_settings_out_of_range_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(SettingError):
-        model.classify(lemon, [])
+        open_autoglm.load(**settings)
+
+
+def test_batches_of_no_size_are_refused(model: Model) -> None:
+    for size in (0, -1, 2.5):
+        with pytest.raises(SettingError, match="batch_size"):
+            model.embed_texts(["dog"], batch_size=size)
+
+
+def test_the_cut_lets_through_a_stated_share_of_what_does_not_match(model: Model) -> None:
+    clothes = sorted(SAMPLES.glob("clothing/*.jpg"))
+    views = model.embed_prepared(np.stack([model.prepare(path) for path in clothes]))
+    absent = ["a locomotive", "a violin", "a sailing boat", "a castle", "an elephant", "a bridge", "a lemon", "a cup"]
+    there = ["jeans", "a hat", "shoes", "a pair of shorts"]
+    for words, low, high in ((absent, 0.0, 0.10), (there, 0.05, 0.6)):
+        queries = model.embed_texts(words)
+        share = (best_view(cosine(queries, views)) >= model.cutoff(queries)[:, None]).mean()
+        assert low <= share <= high
 
 
 def test_cutoff_separates_what_is_there_from_what_is_not(model: Model) -> None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import torch
 from open_autoglm import bundle as bundles
 from open_autoglm.bundle import WEIGHTS, Bundle, Graph, Manifest
 from open_autoglm.errors import BundleError
+from open_autoglm.manifest import check_template
 from open_autoglm.modeling import OpenAutoGLM, OpenAutoGLMConfig, OpenAutoGLMProcessor
 from open_autoglm.weights import Weights, write_weights
 
@@ -39,13 +41,19 @@ def make_bundle(
     packed: bool = False,
     int8_text: bool = False,
     overwrite: bool = False,
+    check: Callable[[Path], None] | None = None,
 ) -> Path:
     """Writes the bundle ``target`` and returns its path.
 
     ``packed`` stores matrices as int8 with a scale a row; ``int8_text`` adds a quantised text graph; ``template``
-    turns a label into a sentence; ``card`` is the text of the bundle's README. Raises BundleError where a graph does
-    not agree with the model.
+    turns a label into a sentence; ``card`` is the text of the bundle's README. ``check`` is given the finished
+    bundle before it is put in place, and raises where it is not to be. Raises BundleError where a graph does not agree
+    with the model or the bundle cannot be written.
     """
+    try:
+        check_template(template)
+    except ValueError as error:
+        raise BundleError(f"The bundle {name} was not made: {error}.") from error
     with bundles.writing(target, overwrite) as folder:
         state = {key: tensor.detach().float().numpy() for key, tensor in model.state_dict().items()}
         write_weights(folder / WEIGHTS, state, packed)
@@ -53,20 +61,23 @@ def make_bundle(
         processor.save_pretrained(folder)
         (folder / "README.md").write_text(card or f"# {name}\n", encoding="utf-8")
         stored = as_stored(model, folder)
+        preprocessing = {
+            "image": asdict(processor.image_processor.preprocessing),
+            "text": text_settings(processor.tokenizer, model.config, template),
+        }
         manifest = Manifest(
             name=name,
-            space=f"{name}-{content_id(folder / WEIGHTS)}",
+            space=space_id(folder, preprocessing),
             dimension=model.config.projection_dim,
             views=model.config.views,
-            preprocessing={
-                "image": asdict(processor.image_processor.preprocessing),
-                "text": text_settings(processor.tokenizer, model.config, template),
-            },
+            preprocessing=preprocessing,
             graphs={},
             sources=tuple(sources),
         )
         graphs = write_graphs(stored, processor, Bundle(folder, manifest), int8_text)
         bundles.seal(folder, replace(manifest, graphs=graphs))
+        if check is not None:
+            check(folder)
     return target
 
 
@@ -123,6 +134,29 @@ def text_settings(tokenizer: Any, config: OpenAutoGLMConfig, template: str) -> d
     }
 
 
-def content_id(path: Path) -> str:
-    """The first 12 hexadecimal digits of a file's sha256."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+def space_id(folder: Path, preprocessing: Mapping[str, Mapping[str, Any]]) -> str:
+    """16 hexadecimal digits of all that decides a vector: weights, configuration, preprocessing and tokenizer.
+
+    Not what the model is called, which program wrote it, or how a label becomes a sentence.
+    """
+    text = {name: value for name, value in preprocessing["text"].items() if name != "template"}
+    parts = (
+        bundles.sha256(folder / WEIGHTS),
+        bundles.sha256(folder / "tokenizer.json"),
+        canonical(json.loads((folder / "config.json").read_text(encoding="utf-8"))),
+        canonical({"image": preprocessing["image"], "text": text}),
+    )
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def canonical(value: Any) -> str:
+    """JSON in one spelling, without what a program notes of itself."""
+    return json.dumps(without_notes(value), sort_keys=True, separators=(",", ":"))
+
+
+def without_notes(value: Any) -> Any:
+    """A configuration without its version and its name, at every depth."""
+    if isinstance(value, dict):
+        notes = ("transformers_version", "_name_or_path")
+        return {key: without_notes(part) for key, part in value.items() if key not in notes}
+    return value

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from open_autoglm.errors import DataError, MissingExtra
+from open_autoglm.errors import DataError, needing
 
 from .settings import DataSettings
 from .tables import Row, Table
@@ -17,10 +17,8 @@ from .tables import Row, Table
 
 def read_huggingface(settings: DataSettings) -> Table:
     """Rows of a data set. Raises MissingExtra without ``datasets``, DataError for an unknown name or split."""
-    try:
+    with needing("Reading Hugging Face data sets", "train"):
         import datasets
-    except ModuleNotFoundError as error:
-        raise MissingExtra("Reading Hugging Face data sets", "train") from error
     if len(settings.paths) > 1:
         raise DataError("A Hugging Face data set is read alone: name one path.")
     name = settings.paths[0]

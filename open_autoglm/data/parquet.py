@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from open_autoglm.errors import DataError, MissingExtra
+from open_autoglm.errors import DataError, needing
 
 from .settings import DataSettings
 from .tables import Row, Table, expand
@@ -25,10 +25,8 @@ def read_parquet(settings: DataSettings) -> Table:
 
 
 def _open(path: Path) -> Any:
-    try:
+    with needing("Reading Parquet", "train"):
         import pyarrow.parquet
-    except ModuleNotFoundError as error:
-        raise MissingExtra("Reading Parquet", "train") from error
     try:
         return pyarrow.parquet.ParquetFile(path)
     except (OSError, ValueError) as error:  # pyarrow's own errors are kinds of these

@@ -15,7 +15,7 @@ def fit_match(
     scores: NDArray[np.float32],
     reach: NDArray[np.float32],
     matches: NDArray[np.bool_],
-    false_positives: float = 0.05,
+    false_positives: float = 0.10,
     ridge: float = 1e-4,
 ) -> Fit:
     """Logistic regression of ``matches`` on ``scores`` and ``reach``, all [n], both outcomes weighted alike.

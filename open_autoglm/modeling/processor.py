@@ -15,6 +15,7 @@ from transformers.feature_extraction_utils import BatchFeature
 from transformers.image_processing_utils import BaseImageProcessor
 from transformers.processing_utils import ProcessorMixin
 
+from open_autoglm.bundle import find_bundle
 from open_autoglm.runtime.images import ImageSource, Preprocessing, prepare
 
 from .configuration import OpenAutoGLMConfig
@@ -59,7 +60,13 @@ class OpenAutoGLMProcessor(ProcessorMixin):
     """An image processor and a tokenizer in one: ``processor(text=..., images=..., return_tensors="pt")``."""
 
     def __init__(self, image_processor: Any, tokenizer: Any) -> None:
+        tokenizer.model_input_names = ["input_ids", "attention_mask"]  # BERT's token types are not the model's
         super().__init__(image_processor, tokenizer)
+
+    @classmethod
+    def from_pretrained(cls, name: Any, *args: Any, **kwargs: Any) -> OpenAutoGLMProcessor:
+        """From a bundle's name or directory, from any directory of ``save_pretrained``, or from a hub id."""
+        return super().from_pretrained(find_bundle(name) or name, *args, **kwargs)
 
 
 AutoImageProcessor.register(OpenAutoGLMConfig, OpenAutoGLMImageProcessor, exist_ok=True)

@@ -9,6 +9,7 @@ import io
 import os
 import stat
 from dataclasses import dataclass
+from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 
@@ -43,6 +44,7 @@ _UPRIGHT = {  # EXIF orientation -> what turns the stored picture upright
     8: Image.Transpose.ROTATE_90,
 }
 _ORIENTATION_TAG = 0x0112
+_EXIF_TAG, _DATE_TAG = 0x8769, 0x9003  # the directory of the camera's facts, and DateTimeOriginal in it
 _MAX_SCANS = 100  # a progressive JPEG has about 10; each one costs a pass over all pixels, however short it is
 _DAMAGED = "its data is damaged or cut short; copy it again from where it came from."
 
@@ -76,6 +78,14 @@ class Picture:
         except Exception:  # damaged EXIF raises nearly anything, and the pixels are good without it
             return 1
         return value if value in _UPRIGHT else 1
+
+    def taken(self) -> str | None:
+        """When the picture was taken, as EXIF's DateTimeOriginal says: ISO 8601, the camera's local time."""
+        try:
+            value = Image.Image.getexif(self.image).get_ifd(_EXIF_TAG).get(_DATE_TAG)
+            return datetime.strptime(str(value).rstrip("\0 "), "%Y:%m:%d %H:%M:%S").isoformat()
+        except Exception:  # as above
+            return None
 
     def pixels(self, at_least: int | None) -> Image.Image:
         """The decoded picture, RGB and upright."""
@@ -135,7 +145,7 @@ def open_picture(source: ImageSource, limits: ImageLimits) -> Picture:
         raise _refusal(
             opened.name,
             f"it has {width * height:,} pixels ({width} x {height}), the limit is {limits.max_pixels:,}; "
-            "shrink it or raise max_pixels.",
+            "shrink it, or in Python raise max_pixels of ImageLimits.",
         )
     if width < 1 or height < 1:
         raise _refusal(opened.name, "it has no pixels.")
@@ -165,7 +175,11 @@ def _from_bytes(name: str, data: bytes, limits: ImageLimits) -> Picture:
     if not data:
         raise _refusal(name, "it is empty.")
     if len(data) > limits.max_bytes:
-        raise _refusal(name, f"it has more bytes than the limit of {limits.max_bytes:,}; shrink it or raise max_bytes.")
+        raise _refusal(
+            name,
+            f"it has more bytes than the limit of {limits.max_bytes:,}; "
+            "shrink it, or in Python raise max_bytes of ImageLimits.",
+        )
     for start, module, plugin in _FORMATS:
         if data.startswith(start) and (start != b"RIFF" or data[8:12] == b"WEBP"):
             # Imported on first use, because all of them together would slow every start of the program.

@@ -26,7 +26,7 @@ class Engine:
 
     def __init__(self, bundle: Bundle, graph: Graph, threads: int | None = None) -> None:
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+        options.intra_op_num_threads = threads or available_cores()
         options.log_severity_level = 3
         # Waiting threads must not burn the cores that decode the next pictures.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -44,6 +44,12 @@ class Engine:
         """The graph's first output."""
         result: NDArray[np.float32] = self._session.run(self._outputs[:1], inputs)[0]
         return result
+
+
+def available_cores() -> int:
+    """The cores this process may use; where the system cannot say which, all there are."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def shared_weights(bundle: Bundle, graph: Graph) -> Mapping[str, ort.OrtValue]:

@@ -15,7 +15,7 @@ from PIL import Image
 from ..errors import SettingError
 from .decoding import DEFAULT_LIMITS, ImageLimits, ImageSource, open_picture
 
-__all__ = ["ImageLimits", "ImageSource", "Preprocessing", "decode", "prepare", "size", "thumbnail"]
+__all__ = ["ImageLimits", "ImageSource", "Preprocessing", "decode", "prepare", "size", "taken", "thumbnail"]
 
 _RESAMPLE = {
     "nearest": Image.Resampling.NEAREST,
@@ -92,6 +92,11 @@ def size(source: bytes) -> tuple[int, int]:
     opened = open_picture(source, ImageLimits(max_bytes=len(source), max_pixels=2**62))
     width, height = opened.image.size
     return (height, width) if opened.orientation() >= 5 else (width, height)
+
+
+def taken(source: bytes) -> str | None:
+    """When the picture was taken (ISO 8601, local time), from EXIF in the header, or None. Raises ImageError."""
+    return open_picture(source, ImageLimits(max_bytes=len(source), max_pixels=2**62)).taken()
 
 
 def thumbnail(source: ImageSource, longest: int, limits: ImageLimits = DEFAULT_LIMITS) -> bytes:

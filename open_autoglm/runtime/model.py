@@ -6,13 +6,14 @@ It joins a bundle's graphs, preprocessing and calibration; it knows nothing abou
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import cached_property
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Image
 
 from open_autoglm.bundle import Bundle
 from open_autoglm.errors import BundleError, SettingError
@@ -25,6 +26,7 @@ from .text import TextTokenizer
 
 NONE_OF_THESE = "none of these"
 Floats = NDArray[np.float32]
+T = TypeVar("T")
 
 
 class Model:
@@ -42,6 +44,11 @@ class Model:
         threads: int | None = None,
     ) -> None:
         manifest = bundle.manifest
+        known = sorted({name for graphs in manifest.graphs.values() for name in graphs})
+        if precision is not None and precision not in known:
+            raise SettingError(f"{bundle.path} has no graph of precision {precision!r}; it has {', '.join(known)}.")
+        if threads is not None:
+            at_least_one("threads", threads)
         self.bundle = bundle
         self.name = manifest.name
         self.space = manifest.space
@@ -62,11 +69,12 @@ class Model:
                 f"The bundle {bundle.path} has no usable preprocessing ({error}); make it again."
             ) from None
 
-    def embed_images(self, images: Sequence[ImageSource], batch_size: int = 16) -> Floats:
+    def embed_images(self, images: Iterable[ImageSource], batch_size: int = 16) -> Floats:
         """Unit vectors [n, dimension] of whole pictures. ImageError names the first that cannot be used."""
+        sources = several(images, "pictures", alone=(str, bytes, os.PathLike, np.ndarray, Image))
         vectors = [
-            self.embed_prepared(np.stack([self.prepare(image) for image in images[start : start + batch_size]]))[:, 0]
-            for start in range(0, len(images), batch_size)
+            self.embed_prepared(np.stack([self.prepare(image) for image in sources[start : start + batch_size]]))[:, 0]
+            for start in range(0, len(sources), at_least_one("batch_size", batch_size))
         ]
         return np.concatenate(vectors) if vectors else np.zeros((0, self.dimension), np.float32)
 
@@ -78,31 +86,50 @@ class Model:
         """Unit vectors [n, views, dimension] of prepared pictures [n, height, width, 3]: the whole, then regions."""
         return self._engine("image").run(pixels=pixels)
 
-    def embed_texts(self, texts: Sequence[str], batch_size: int = 32) -> Floats:
+    def embed_texts(self, texts: Iterable[str], batch_size: int = 32) -> Floats:
         """Unit vectors [n, dimension] of sentences; long ones are cut. TextError names an empty or unknown one."""
-        encodings = self._tokenizer.encode(texts) if len(texts) else []
+        sentences = several(texts, "texts", alone=(str, bytes))
+        encodings = self._tokenizer.encode(sentences) if sentences else []
         order = np.argsort([len(encoding.ids) for encoding in encodings], kind="stable")
         vectors = np.zeros((len(encodings), self.dimension), np.float32)
-        for start in range(0, len(order), batch_size):
+        for start in range(0, len(order), at_least_one("batch_size", batch_size)):
             rows = order[start : start + batch_size]
             ids, mask = self._tokenizer.batch([encodings[row] for row in rows])
             vectors[rows] = self._engine("text").run(input_ids=ids, attention_mask=mask)
         return vectors
 
-    def classify(self, image: ImageSource, labels: Sequence[str]) -> dict[str, float]:
-        """The calibrated probability of each label, and of "none of these"; they add up to 1, the best first."""
-        if not labels:
-            raise SettingError("Give at least one label to choose from.")
-        queries = self.embed_texts([self.template.format(label) for label in labels])
+    def classify(self, image: ImageSource, labels: Iterable[str]) -> dict[str, float]:
+        """The calibrated probability of each label, and of "none of these"; they add up to 1, the best first.
+
+        Raises SettingError for labels that are missing, given twice or reserved, TextError for one without a known
+        word. A model without calibration compares the labels with each other only.
+        """
+        names = self._labels(labels)
+        queries = self.embed_texts([self.template.format(label) for label in names])
         scores = cosine(queries, self.embed_images([image]))[:, 0]
         evidence = self.calibration.evidence(Match.WHOLE, queries, scores)
         weights = np.exp(np.append(evidence, 0.0) - max(evidence.max(), 0.0))
-        named = zip([*labels, NONE_OF_THESE], (weights / weights.sum()).tolist(), strict=True)
+        named = zip([*names, NONE_OF_THESE], (weights / weights.sum()).tolist(), strict=True)
         return dict(sorted(named, key=lambda pair: -pair[1]))
 
     def cutoff(self, queries: Floats) -> Floats:
         """For text vectors [q, dimension], the best-view score [q] below which a picture does not match."""
         return self.calibration.cutoff(Match.BEST_VIEW, queries)
+
+    def _labels(self, labels: Iterable[str]) -> list[str]:
+        names = [
+            str(label) if isinstance(label, np.str_) else label for label in several(labels, "labels", alone=(str,))
+        ]
+        if not names:
+            raise SettingError("Give at least one label to choose from.")
+        self._tokenizer.encode(names)  # in the template even an empty label would have words
+        folded = [name.strip().casefold() for name in names]
+        if NONE_OF_THESE in folded:
+            raise SettingError(f'"{NONE_OF_THESE}" is always among the answers: leave it out of the labels.')
+        twice = next((name for name in names if folded.count(name.strip().casefold()) > 1), None)
+        if twice is not None:
+            raise SettingError(f"The label {twice!r} is given twice: give each label once.")
+        return names
 
     @cached_property
     def calibration(self) -> Calibration:
@@ -119,6 +146,20 @@ class Model:
                 precision = self._precision if self._precision in self.bundle.manifest.graphs.get(task, {}) else None
                 self._engines[task] = Engine(self.bundle, self.bundle.graph(task, precision), self._threads)
             return self._engines[task]
+
+
+def several(values: Iterable[T], what: str, alone: tuple[type, ...]) -> list[T]:
+    """A list of what was given; SettingError for a single one, which would be taken apart, and for nothing at all."""
+    if isinstance(values, alone) or not isinstance(values, Iterable):
+        raise SettingError(f"A list of {what} was expected, not {type(values).__name__}: put a single one into [ ].")
+    return list(values)
+
+
+def at_least_one(name: str, value: int) -> int:
+    """The value, if it is a whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise SettingError(f"{name} is {value!r}: it must be a whole number of at least 1.")
+    return value
 
 
 def load(name: str | os.PathLike[str] = "open-autoglm-base", **settings: Any) -> Model:

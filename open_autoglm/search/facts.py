@@ -26,6 +26,8 @@ class Facts:
     """
 
     def __init__(self, given: Mapping[str, Mapping[str, Json]] | None) -> None:
+        if not isinstance(given, Mapping | None) or not all(isinstance(one, Mapping) for one in (given or {}).values()):
+            raise SettingError("The metadata must be a dictionary of paths, each with a dictionary of its columns.")
         self._given = {os.fspath(path): check(path, metadata) for path, metadata in (given or {}).items()}
         fields = {column_name(name) for metadata in self._given.values() for name in metadata}
         if len(fields) > MOST_FIELDS:

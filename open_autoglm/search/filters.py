@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FilterError
-from .schema import connect, said_plainly
+from .schema import Mode, connect, said_plainly
 
 COLUMNS = ("id", "path", "name", "folder", "date", "size", "width", "height")
 FUNCTIONS = frozenset(
@@ -39,15 +39,17 @@ TOKEN = re.compile(
 )
 
 
-def matching(index: Path, database: Path, expression: str, fields: Sequence[str]) -> NDArray[np.int64]:
+def matching(
+    index: Path, database: Path, expression: str, fields: Sequence[str], mode: Mode = "ro"
+) -> NDArray[np.int64]:
     """The ids of the pictures for which an SQL expression is true.
 
-    ``fields`` are the metadata keys it may name beside COLUMNS. Raises FilterError where it is no such
-    expression, names an unknown column or takes too long.
+    ``fields`` are the metadata keys it may name beside COLUMNS; ``mode`` is how the index is open. Raises
+    FilterError where it is no such expression, names an unknown column or takes too long.
     """
     columns = _by_column(fields)
     _check_shape(expression, [*COLUMNS, *columns])
-    with said_plainly(index), closing(connect(database, "ro")) as connection:
+    with said_plainly(index), closing(connect(database, "frozen" if mode == "frozen" else "ro")) as connection:
         _confine(connection, columns)
         try:
             # The line break ends whatever the expression leaves open.

@@ -5,6 +5,7 @@ It joins store, scan, filters and exact search to a model; it knows nothing abou
 
 from __future__ import annotations
 
+import operator
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -15,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bundle import find_bundle
-from ..errors import PictureNotFound, SettingError, SpaceMismatch
+from ..errors import BundleError, PictureNotFound, SettingError, SpaceMismatch
 from . import schema
 from .exact import ExactSearch
 from .facts import Facts
 from .filters import matching
+from .gone import refuse_emptied
 from .ingest import Ingest
+from .owner import check_model, check_space, own_model, place
 from .records import AddReport, Hit, Json, Progress, Record, shown_path
 from .scan import absolute, scan
 from .store import Store
@@ -47,12 +49,19 @@ class Index:
         self._searching = threading.Lock()
 
     @classmethod
-    def create(cls, path: str | os.PathLike[str], model: Model) -> Index:
-        """Makes an empty index at ``path``, a directory of its own. IndexStoreError where something is there."""
+    def create(cls, path: str | os.PathLike[str], model: Model, exist_ok: bool = False) -> Index:
+        """Makes an empty index at ``path``, a directory of its own. IndexStoreError where something is there.
+
+        An index that another process makes there at the same time is opened, with ``exist_ok`` also one that was
+        there before. SettingError for what is no path or no model.
+        """
+        check_model(model)
+        if exist_ok and schema.exists(Path(absolute(path))):
+            return cls.open(path, model)
         facts = {
             "space": model.space,
             "model": model.name,
-            "bundle": str(model.bundle.path.absolute()),
+            "bundle": place(model),
             "views": str(model.views),
             "dimension": str(model.dimension),
         }
@@ -61,11 +70,14 @@ class Index:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], model: Model | None = None) -> Index:
-        """Opens the index at ``path``; without ``model``, its own bundle is loaded by name when first needed.
+        """Opens the index at ``path``; without ``model``, the one that made it is loaded when first needed.
 
-        Raises IndexStoreError where there is none or it is damaged, SpaceMismatch for a model of another
-        space.
+        An index that may not be written to can be searched; one on a drive that is read-only altogether is seen
+        as it is now. Raises IndexStoreError where there is none or it is damaged, SpaceMismatch for a model of
+        another space, SettingError for what is no path or no model.
         """
+        if model is not None:
+            check_model(model)
         store = Store(Path(absolute(path)))
         try:
             if model is not None:
@@ -80,11 +92,7 @@ class Index:
         """The model that made the index. BundleError or SpaceMismatch where it cannot be had."""
         with self._loading:
             if self._given_model is None:
-                from ..runtime.model import load
-
-                # A shipped bundle is found by its name wherever it is installed; any other is where it was.
-                shipped = find_bundle(self._store.model)
-                model = load(shipped or self._store.bundle)
+                model = own_model(self._store)
                 check_space(self._store, model)
                 self._given_model = model
             return self._given_model
@@ -94,21 +102,31 @@ class Index:
         source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
         metadata: Mapping[str, Mapping[str, Json]] | None = None,
         progress: Callable[[Progress], None] | None = None,
+        prune: bool = False,
     ) -> AddReport:
         """Brings the index up to date with a folder (and all below it) or with single files.
 
         Files that have not changed are not read, pictures known under another path are not embedded again, and
         pictures gone from the folder are removed. What cannot be used is reported; a picture that was usable
         before stays as it was. Pictures are stored 16 at a time: stopped in the middle, the next call goes on
-        from there. A deleted picture whose file is still there comes back.
+        from there. A deleted picture whose file is still there comes back. Hidden files and folders, whose names
+        begin with a dot, are left out.
+
+        A folder that has lost all its pictures may be on a drive that is not mounted: SettingError, and nothing is
+        changed, unless ``prune`` says that they are to be removed. Where the index was opened with a model, it
+        remembers where that model lies.
 
         ``metadata`` maps a path (absolute, relative to the folder or the current directory, or a single file's
         name) to its columns for ``where``, and replaces what the picture had. ``progress`` is called after each
         file. Raises SettingError where the source is missing or the metadata cannot be kept, before anything
         is changed.
         """
+        self._store.check_writable()
         facts = Facts(metadata)
         found = scan(source)
+        if not prune:
+            refuse_emptied(self._store, found)
+        self._store.set_model(self.model.name, place(self.model))
         return Ingest(self._store, self.model, facts, progress).run(found)
 
     def search(
@@ -125,16 +143,19 @@ class Index:
 
         A text is compared with a picture's best view, a picture with whole pictures. ``where`` is an SQL
         expression over id, path, name, folder, date, size, width, height and the metadata's keys; only pictures
-        for which it is true are compared. ``cut`` leaves out what the model does not take for a match with a
-        text; picture queries are never cut.
+        for which it is true are compared; ``date`` is as in Record. ``cut`` leaves out what the model does not
+        take for a match with a text; picture queries are never cut.
 
         Raises SettingError unless exactly one query is given and ``k`` is positive, TextError, ImageError or
         FilterError for a query that cannot be used, PictureNotFound where ``like`` is unknown.
         """
         if sum(query is not None for query in (text, image, like)) != 1:
             raise SettingError("Give exactly one of a text, a picture and the id of a picture to search by.")
+        k = whole_number("k, the number of pictures wanted,", k)
         if k < 1:
             raise SettingError(f"k, the number of pictures wanted, must be at least 1, not {k}.")
+        if like is not None:
+            like = whole_number("The id of a picture", like)
         floor = -np.inf
         query: NDArray[np.float32] | None = None
         if text is not None:
@@ -142,6 +163,11 @@ class Index:
             floor = float(self.model.cutoff(query)[0]) if cut else floor
         elif image is not None:
             query = self.model.embed_images([image])
+        if query is not None and query.shape != (1, self._store.dimension):
+            raise BundleError(
+                f"{self.model.name} gives a vector of the shape {list(query.shape)}, the index has vectors of "
+                f"{self._store.dimension} numbers: its bundle is damaged, copy it again."
+            )
         among = self._matching(where) if where is not None else None
         with self._searching:
             self._refresh()
@@ -155,19 +181,22 @@ class Index:
     def delete(self, ids: int | Iterable[int] | None = None, *, where: str | None = None) -> int:
         """Removes pictures by id or ``where`` from the index, never from disk; how many there were.
 
-        Unknown ids are passed over. Raises SettingError unless exactly one of the two is given.
+        Unknown ids are passed over. Raises SettingError unless exactly one of the two is given, and for what is
+        no whole number.
         """
         if (ids is None) == (where is None):
             raise SettingError("Give either the ids of the pictures to delete or a filter.")
         if where is not None:
             chosen = self._matching(where).tolist()
         else:
-            chosen = [ids] if isinstance(ids, int) else list(ids or ())
+            several = ids if isinstance(ids, Iterable) and not isinstance(ids, str | bytes) else [ids]
+            chosen = [number for id in several if 0 < (number := whole_number("The id of a picture", id)) < 2**63]
         with self._store.transaction():
             return self._store.remove(chosen)
 
     def get(self, id: int) -> Record:
         """The record of a picture. PictureNotFound for an unknown id."""
+        id = whole_number("The id of a picture", id)
         records = self._store.records([id])
         if id not in records:
             raise PictureNotFound(f"There is no picture {id} in the index.")
@@ -204,7 +233,7 @@ class Index:
         self.close()
 
     def _matching(self, where: str) -> NDArray[np.int64]:
-        return matching(self._store.path, self._store.database, where, self._store.fields())
+        return matching(self._store.path, self._store.database, where, self._store.fields(), self._store.mode)
 
     def _like(self, id: int | None, k: int, among: NDArray[np.int64] | None) -> list[tuple[int, float]]:
         if id is None or id not in self._exact:
@@ -224,19 +253,19 @@ class Index:
             self._seen = changes.revision
 
 
+def whole_number(what: str, value: object) -> int:
+    """The value as an int. SettingError for anything but a whole number, which true and false are not."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise SettingError(f"{what} must be a whole number, not {value!r}.") from None
+
+
 def size_of(file: Path) -> int:
     """A file's bytes; SQLite removes its journals whenever it likes."""
     try:
         return file.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-def check_space(store: Store, model: Model) -> None:
-    """Raises SpaceMismatch unless the model's vectors can be compared with the index's."""
-    if model.space != store.space:
-        raise SpaceMismatch(
-            f"The index {shown_path(store.path)} was made with {store.model} (space {store.space}) and cannot be "
-            f"used with {model.name} (space {model.space}): load {store.model}, or make a new index with "
-            f"{model.name}."
-        )

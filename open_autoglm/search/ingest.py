@@ -1,4 +1,4 @@
-"""Brings an index up to date with files: reads what is new, embeds it, stores it, removes what is gone.
+"""Brings an index up to date with files: reads what is new, embeds it, stores it, has removed what is gone.
 
 It knows the order of the steps and that a model turns pixels into vectors; it knows nothing about SQL.
 """
@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ImageError
-from ..runtime.images import prepare, size
+from ..errors import BundleError, ImageError
+from ..runtime.images import prepare, size, taken
 from .facts import Facts
+from .gone import remove_gone
 from .records import AddReport, Json, Progress, Skipped, shown_path
 from .rows import Content, FileState, Refused
 from .scan import Found, Scan, is_gone
@@ -51,11 +52,12 @@ class Outcome(Enum):
 
 @dataclass(frozen=True)
 class Pixels:
-    """A picture that no path of the index has yet: ready for the model, and its size as shown."""
+    """A picture that no path of the index has yet: ready for the model, its size as shown, when it was taken."""
 
     prepared: NDArray[np.uint8]
     width: int
     height: int
+    taken: str | None
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class Ingest:
         with ThreadPoolExecutor(READERS, "read") as pool:
             for batch in chunks(in_order(pool, self._read, waiting, AHEAD), BATCH):
                 self._settle(batch)
-        removed = self._remove_gone(scan)
+        removed = remove_gone(self._store, scan)
         self._skipped += [
             Skipped(shown_path(path), "The metadata names it, but it is not among the pictures.")
             for path in self._facts.unused()
@@ -153,7 +155,7 @@ class Ingest:
         if stored:
             return Read(found, state, digest, stored)
         try:
-            pixels = Pixels(prepare(data, self._model.preprocessing, self._model.limits), *size(data))
+            pixels = Pixels(prepare(data, self._model.preprocessing, self._model.limits), *size(data), taken(data))
         except ImageError as error:
             return Failed(found, state, str(error), lasting=True)
         return Read(found, state, digest, pixels)
@@ -185,10 +187,21 @@ class Ingest:
             elif isinstance(read.picture, Pixels):
                 fresh[read.sha256] = read.picture
         if fresh:
-            vectors = self._model.embed_prepared(np.stack([pixels.prepared for pixels in fresh.values()]))
-            for (digest, pixels), vector in zip(fresh.items(), vectors.astype(np.float16), strict=True):
-                contents[digest] = Content(digest, pixels.width, pixels.height, vector.tobytes())
+            vectors = self._embed([pixels.prepared for pixels in fresh.values()])
+            for (digest, pixels), vector in zip(fresh.items(), vectors, strict=True):
+                contents[digest] = Content(digest, pixels.width, pixels.height, vector.tobytes(), pixels.taken)
         return contents
+
+    def _embed(self, prepared: list[NDArray[np.uint8]]) -> NDArray[np.float16]:
+        """The vectors [n, views, dimension] of pictures, fit to be stored."""
+        vectors = self._model.embed_prepared(np.stack(prepared))
+        expected = (len(prepared), self._store.views, self._store.dimension)
+        if vectors.shape != expected or not np.isfinite(vectors).all():
+            raise BundleError(
+                f"{self._model.name} gives vectors of the shape {list(vectors.shape)}, where finite ones of "
+                f"{list(expected)} are stored: its bundle is damaged, copy it again."
+            )
+        return vectors.astype(np.float16)
 
     def _store_one(self, read: Read, content: Content) -> Outcome:
         # Decided inside the transaction: another process may have stored the same file meanwhile.
@@ -196,7 +209,7 @@ class Ingest:
         if known is None:
             id, outcome = self._store_unknown(read.state, content)
         elif known.sha256 == content.sha256:
-            self._store.relocate(known.id, read.state)
+            self._store.relocate(known.id, read.state, content)
             id, outcome = known.id, Outcome.UNCHANGED
         else:
             self._store.replace(known.id, read.state, content)
@@ -209,27 +222,9 @@ class Ingest:
     def _store_unknown(self, state: FileState, content: Content) -> tuple[int, Outcome]:
         for id, key in self._store.holders(content.sha256):
             if is_gone(key):
-                self._store.relocate(id, state)
+                self._store.relocate(id, state, content)
                 return id, Outcome.MOVED
         return self._store.insert(state, content), Outcome.ADDED
-
-    def _remove_gone(self, scan: Scan) -> int:
-        """Removes what an indexed folder no longer has, but nothing below what could not be seen."""
-        found = {file.key for file in scan.files}
-        closed = tuple(os.fsencode(path).rstrip(b"/") + b"/" for path in scan.closed)
-        removed = 0
-        for folder in map(os.fsencode, scan.folders):
-            gone, forgotten = (
-                [key for key in self._store.below(folder, table) if _left(key, found, closed)]
-                for table in ("pictures", "skipped")
-            )
-            with self._store.transaction():
-                self._store.add_folder(folder)
-                known = [self._store.known(key) for key in gone]
-                removed += self._store.remove(picture.id for picture in known if picture)
-                for key in forgotten:
-                    self._store.accept(key)
-        return removed
 
     def _count(self, found: Found, outcome: Outcome, reason: str = "") -> None:
         self._counts[outcome] += 1
@@ -237,10 +232,6 @@ class Ingest:
             self._skipped.append(Skipped(shown_path(found.path), reason))
         if self._progress:
             self._progress(Progress(self._counts.total(), self._total, shown_path(found.path)))
-
-
-def _left(key: bytes, found: set[bytes], closed: tuple[bytes, ...]) -> bool:
-    return key not in found and not key.startswith(closed) and is_gone(key)
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -28,8 +28,9 @@ class Record:
     """A picture of the index.
 
     ``file`` opens it, even where its name is not UTF-8; ``path``, ``folder`` and ``name`` are for showing,
-    always valid text. ``size`` is in bytes, ``width`` and ``height`` in pixels; ``date`` is when the file was
-    last changed (ISO 8601, UTC).
+    always valid text. ``size`` is in bytes, ``width`` and ``height`` in pixels. ``date`` is when the picture was
+    taken, where its EXIF data say so: ISO 8601 in the camera's local time, as in 2024-05-01T12:00:00; otherwise
+    when the file was last changed: the same in UTC, with a Z at its end.
     """
 
     id: int

@@ -1,4 +1,4 @@
-"""The shapes in which the store takes and gives what it keeps.
+"""The shapes in which the store takes and gives what it keeps, and the columns of a file.
 
 It knows nothing about SQL, files or models.
 """
@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .records import shown_path
 
 
 @dataclass(frozen=True)
@@ -23,12 +26,16 @@ class FileState:
 
 @dataclass(frozen=True)
 class Content:
-    """What a file holds: its sha256, the size in pixels, the vectors [views, dimension] as float16 bytes."""
+    """What a file holds: its sha256, the size in pixels, the vectors [views, dimension] as float16 bytes.
+
+    ``taken`` is when a camera says it took the picture: ISO 8601, the camera's local time.
+    """
 
     sha256: bytes
     width: int
     height: int
     vectors: bytes
+    taken: str | None = None
 
 
 @dataclass(frozen=True)
@@ -60,3 +67,22 @@ class Changes:
     removed: NDArray[np.int64]
     count: int
     parts: Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]
+
+
+def path_columns(key: bytes) -> tuple[bytes, str, str, str]:
+    """The columns key, path, folder and name of a path."""
+    folder, _, name = key.rpartition(b"/")
+    return key, shown_path(key), shown_path(folder or b"/"), shown_path(name)
+
+
+def state_columns(state: FileState, taken: str | None) -> tuple[int, int, str]:
+    """The columns size, mtime_ns and date of a file."""
+    return state.size, state.mtime_ns, taken or _date(state.mtime_ns)
+
+
+def _date(mtime_ns: int) -> str:
+    try:
+        moment = datetime.fromtimestamp(mtime_ns // 10**9, UTC)
+    except (OverflowError, ValueError, OSError):
+        return ""  # a time of change that no calendar has
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -15,7 +15,11 @@ from pathlib import Path
 from ..errors import SettingError
 from .records import Skipped, shown_path
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+OTHER_PICTURES = frozenset(
+    {".heic", ".heif", ".hif", ".avif", ".jxl", ".jp2", ".j2k", ".svg", ".svgz", ".psd", ".tga", ".ico", ".dng"}
+    | {".raw", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2", ".pef", ".srw"}
+)
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,13 @@ class Scan:
 def scan(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Scan:
     """Looks at a folder (all folders below it, links followed once), a file or several paths.
 
-    Hidden files and folders are left out; a file named explicitly is taken whatever its name. Raises
-    SettingError where a single source is missing or cannot be read.
+    Hidden files and folders, whose names begin with a dot, are left out, as is what no picture's name ends on;
+    pictures of a format that cannot be read are reported. A file named explicitly is taken whatever its name.
+    Raises SettingError where a single source is missing or cannot be read.
     """
     found = Scan()
+    if isinstance(source, bytes) or not isinstance(source, str | os.PathLike | Iterable):
+        raise SettingError(f"A folder, a file or a list of paths was expected, not {type(source).__name__}.")
     if isinstance(source, str | os.PathLike):
         path = absolute(source)
         _look(path, found)
@@ -77,6 +84,8 @@ def scan(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> S
 
 def absolute(path: str | os.PathLike[str]) -> str:
     """The absolute path, links kept as they are named. SettingError for what is no path."""
+    if path == "":
+        raise SettingError("The path is empty: name a file or a folder.")
     try:
         return os.path.normpath(Path(path).absolute())
     except TypeError as error:
@@ -126,6 +135,9 @@ def _walk(root: str, found: Scan) -> None:
                 found.close(entry.path, "The link leads nowhere.")
             elif entry.name.lower().endswith(PICTURE_SUFFIXES):
                 _take(entry.path, found, root)
+            elif (suffix := Path(entry.name).suffix.lower()) in OTHER_PICTURES:
+                kind = suffix[1:].upper()
+                found.skip(entry.path, f"Pictures in the format {kind} cannot be read: convert it to JPEG.")
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

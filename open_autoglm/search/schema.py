@@ -19,6 +19,8 @@ from .records import shown_path
 
 DATABASE = "index.sqlite"
 FORMAT = 1
+Mode = Literal["frozen", "ro", "rw", "rwc"]
+MODES: dict[Mode, str] = {"frozen": "ro&immutable=1", "ro": "ro", "rw": "rw", "rwc": "rwc"}
 APPLICATION_ID = 0x41474C4D  # "AGLM": tells an index from any other SQLite file
 BUSY_SECONDS = 30.0
 
@@ -55,10 +57,17 @@ CREATE TABLE fields (name TEXT PRIMARY KEY) WITHOUT ROWID;  -- every key that me
 
 
 def create(path: Path, facts: Mapping[str, str]) -> None:
-    """Makes the index directory ``path`` with ``facts`` in its meta table, whole or not at all."""
+    """Makes the index directory ``path`` with ``facts`` in its meta table, whole or not at all.
+
+    Where another process makes one there meanwhile, that one stays.
+    """
     if (path / DATABASE).exists():
         raise IndexStoreError(f"There is an index at {shown_path(path)} already: open it or choose another path.")
     try:
+        if path.is_dir() and any(path.iterdir()):
+            raise IndexStoreError(
+                f"No index can be made at {shown_path(path)}, which holds other files: choose another directory."
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     except OSError as error:
@@ -73,19 +82,34 @@ def create(path: Path, facts: Mapping[str, str]) -> None:
         fresh.chmod(0o755)
         fresh.rename(path)
     except OSError as error:
-        raise IndexStoreError(
-            f"No index can be made at {shown_path(path)} ({error.strerror}): choose a path not in use."
-        ) from error
+        if not (path / DATABASE).exists():
+            raise IndexStoreError(
+                f"No index can be made at {shown_path(path)} ({error.strerror}): choose a path not in use."
+            ) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def check(path: Path) -> None:
-    """Raises IndexStoreError unless ``path`` holds an index of the format this program writes."""
+def exists(path: Path) -> bool:
+    """Whether there is an index at ``path``, sound or not."""
+    return (path / DATABASE).exists()
+
+
+def check(path: Path) -> Mode:
+    """How the index at ``path`` can be opened. IndexStoreError unless it is of the format this program writes."""
     file = path / DATABASE
-    if not file.is_file():
-        raise IndexStoreError(f"There is no index at {shown_path(path)}: make one first, or check the path.")
-    with said_plainly(path), closing(connect(file)) as connection:
+    try:
+        if not file.is_file():
+            other = path.is_dir() and any(path.iterdir())
+            raise IndexStoreError(
+                f"There is no index at {shown_path(path)}, which holds other files: choose another directory."
+                if other
+                else f"There is no index at {shown_path(path)}: make one first, or check the path."
+            )
+    except OSError as error:
+        raise IndexStoreError(f"The index {shown_path(path)} cannot be opened: {error.strerror}.") from error
+    mode = usable_mode(path)
+    with said_plainly(path), closing(connect(file, mode)) as connection:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (found,) = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID:
@@ -95,11 +119,31 @@ def check(path: Path) -> None:
             f"The index {shown_path(path)} has format {found}, newer than this program's {FORMAT}: "
             "upgrade open-autoglm."
         )
+    return mode
 
 
-def connect(file: Path, mode: Literal["ro", "rw", "rwc"] = "rw") -> sqlite3.Connection:
+def usable_mode(path: Path) -> Mode:
+    """``rw`` where the user may write to the index, else ``ro``, or ``frozen`` where SQLite cannot keep its locks."""
+    file = path / DATABASE
+    log = file.with_name(f"{DATABASE}-wal")
+    if os.access(path, os.W_OK) and all(os.access(part, os.W_OK) for part in (file, log) if part.exists()):
+        return "rw"
+    try:
+        with closing(connect(file, "ro")) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except sqlite3.OperationalError as error:
+        # A frozen index is read without its log: with something in there, it would be another index.
+        if not _not_permitted(error) or (log.exists() and log.stat().st_size):
+            raise IndexStoreError(sentence(shown_path(path), error)) from error
+        return "frozen"
+    except sqlite3.Error as error:
+        raise IndexStoreError(sentence(shown_path(path), error)) from error
+    return "ro"
+
+
+def connect(file: Path, mode: Mode = "rw") -> sqlite3.Connection:
     """A connection for any thread, one at a time; each statement is its own transaction without a BEGIN."""
-    uri = f"{file.absolute().as_uri()}?mode={mode}"
+    uri = f"{file.absolute().as_uri()}?mode={MODES[mode]}"
     connection = sqlite3.connect(uri, BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=True)
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
@@ -127,8 +171,13 @@ def sentence(path: str | os.PathLike[str], error: sqlite3.Error) -> str:
         )
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return f"The index {path} is damaged ({error}): make it again from its pictures."
-    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
+    if _not_permitted(error):
         return f"The index {path} cannot be opened or written ({error}): check its permissions."
     if isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):
         return f"The index {path} has been closed: open it again."
     return f"The index {path} failed ({error}): if that goes on, make it again from its pictures."
+
+
+def _not_permitted(error: sqlite3.Error) -> bool:
+    name = getattr(error, "sqlite_errorname", None) or ""
+    return name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH"))

@@ -11,7 +11,6 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from ..errors import IndexStoreError
 from . import schema
 from .records import Json, Record, Skipped, shown_path
-from .rows import Changes, Content, FileState, Known, Refused
+from .rows import Changes, Content, FileState, Known, Refused, path_columns, state_columns
 
 ROWS_AT_ONCE = 256
 
@@ -34,13 +33,13 @@ class Store:
     """
 
     def __init__(self, path: Path) -> None:
-        schema.check(path)
+        self.mode = schema.check(path)
         self.path = path
         self._reading, self._writing = threading.RLock(), threading.RLock()
         self._revision = 0
         with schema.said_plainly(path):
-            self._reader = schema.connect(self.database)
-            self._writer = schema.connect(self.database)
+            self._reader = schema.connect(self.database, self.mode)
+            self._writer = schema.connect(self.database, self.mode)
             self.meta: dict[str, str] = dict(self._reader.execute("SELECT name, value FROM meta"))
         try:
             self.views, self.dimension = int(self.meta["views"]), int(self.meta["dimension"])
@@ -61,9 +60,18 @@ class Store:
 
     # Writing
 
+    def check_writable(self) -> None:
+        """Raises IndexStoreError where the user may not write to the index."""
+        if self.mode != "rw":
+            raise IndexStoreError(
+                f"The index {shown_path(self.path)} is read-only: it can be searched, but changing it needs "
+                "the permission to write to its directory and files."
+            )
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing of what is done inside; other processes that write wait for it."""
+        self.check_writable()
         with self._writing, schema.said_plainly(self.path):
             self._writer.execute("BEGIN IMMEDIATE")
             try:
@@ -75,6 +83,15 @@ class Store:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
                 raise
+
+    def set_model(self, name: str, bundle: str) -> None:
+        """Notes the name of the model that the index is used with, and where its bundle lies."""
+        if (name, bundle) != (self.model, self.bundle):
+            with self.transaction():
+                self._writer.executemany(
+                    "UPDATE meta SET value = ? WHERE name = ?", [(name, "model"), (bundle, "bundle")]
+                )
+            self.model, self.bundle = name, bundle
 
     def known(self, key: bytes) -> Known | None:
         """What is known of a path, as the writer sees it."""
@@ -91,8 +108,8 @@ class Store:
             "INSERT INTO pictures (key, path, folder, name, size, mtime_ns, date, width, height, content) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
             (
-                *_path_columns(state.key),
-                *_state_columns(state),
+                *path_columns(state.key),
+                *state_columns(state, content.taken),
                 content.width,
                 content.height,
                 content.sha256,
@@ -106,16 +123,16 @@ class Store:
         """Gives a picture the new content of its file."""
         self._writer.execute(
             "UPDATE pictures SET size = ?, mtime_ns = ?, date = ?, width = ?, height = ?, content = ? WHERE id = ?",
-            (*_state_columns(state), content.width, content.height, content.sha256, id),
+            (*state_columns(state, content.taken), content.width, content.height, content.sha256, id),
         )
         self._put_vectors(id, content)
 
-    def relocate(self, id: int, state: FileState) -> None:
-        """Gives a picture the path and times of a file with the same content."""
+    def relocate(self, id: int, state: FileState, content: Content) -> None:
+        """Gives a picture the path and times of a file with the same ``content``."""
         self._writer.execute(
             "UPDATE pictures SET key = ?, path = ?, folder = ?, name = ?, size = ?, mtime_ns = ?, date = ? "
             "WHERE id = ?",
-            (*_path_columns(state.key), *_state_columns(state), id),
+            (*path_columns(state.key), *state_columns(state, content.taken), id),
         )
 
     def set_metadata(self, id: int, metadata: Mapping[str, Json]) -> bool:
@@ -183,10 +200,15 @@ class Store:
         """What is stored of a file's bytes under any path."""
         with self._read() as connection:
             row = connection.execute(
-                "SELECT content, width, height, data FROM pictures JOIN vectors USING (id) WHERE content = ? LIMIT 1",
+                "SELECT content, width, height, data, date FROM pictures JOIN vectors USING (id) WHERE content = ? "
+                "LIMIT 1",
                 (sha256,),
             ).fetchone()
-        return Content(*row) if row else None
+        if row is None:
+            return None
+        content, width, height, data, date = row
+        # A file's time of change is in UTC and says so; what a camera notes is not.
+        return Content(content, width, height, data, date if date and not date.endswith("Z") else None)
 
     def below(self, folder: bytes, table: str = "pictures") -> list[bytes]:
         """The paths in ``table`` that lie in a folder."""
@@ -217,6 +239,11 @@ class Store:
         """The folders indexed, as shown."""
         with self._read() as connection:
             return [path for (path,) in connection.execute("SELECT path FROM folders ORDER BY path")]
+
+    def folder_keys(self) -> list[bytes]:
+        """The paths of the folders indexed."""
+        with self._read() as connection:
+            return [key for (key,) in connection.execute("SELECT key FROM folders ORDER BY key")]
 
     def skipped(self) -> list[Skipped]:
         """The files that could not be used when last tried."""
@@ -265,20 +292,3 @@ def _record(id: int, key: bytes, *rest: Any) -> Record:
     path, folder, name, size, date, width, height, metadata = rest
     file = Path(os.fsdecode(key))
     return Record(id, file, path, folder, name, size, date, width, height, json.loads(metadata))
-
-
-def _path_columns(key: bytes) -> tuple[bytes, str, str, str]:
-    folder, _, name = key.rpartition(b"/")
-    return key, shown_path(key), shown_path(folder or b"/"), shown_path(name)
-
-
-def _state_columns(state: FileState) -> tuple[int, int, str]:
-    return state.size, state.mtime_ns, _date(state.mtime_ns)
-
-
-def _date(mtime_ns: int) -> str:
-    try:
-        moment = datetime.fromtimestamp(mtime_ns // 10**9, UTC)
-    except (OverflowError, ValueError, OSError):
-        return ""  # a time of change that no calendar has
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

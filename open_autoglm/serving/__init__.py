@@ -5,14 +5,12 @@ It knows the index's face and safe picture intake; it knows nothing of embedding
 
 from __future__ import annotations
 
-from ..errors import MissingExtra
+from ..errors import needing
 
-try:
+with needing("The page", "serve"):
     import fastapi as _fastapi  # noqa: F401
     import python_multipart as _python_multipart  # noqa: F401
     import uvicorn as _uvicorn  # noqa: F401
-except ImportError as error:
-    raise MissingExtra("The page", "serve") from error
 
 from .app import create_app
 from .run import run

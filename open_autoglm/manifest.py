@@ -1,0 +1,257 @@
+"""The manifest of a bundle: what ``manifest.json`` may say, every value of it checked.
+
+It knows the format alone; it knows nothing about where bundles lie or how they are run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+FORMAT = 1
+FIT = {"temperature", "offset", "slope", "margin"}
+KINDS = {"whole", "best_view"}
+RESIZES = {"squash", "crop"}
+RESAMPLES = {"nearest", "bilinear", "bicubic", "lanczos"}
+MOST = 2**31 - 1  # of any size or count
+REQUIRED: Any = object()
+
+
+@dataclass(frozen=True)
+class SharedTensor:
+    """A graph's weight that lies in ``model.safetensors``: as float32, or as stored; transposed where asked."""
+
+    tensor: str
+    stored: bool = False
+    transpose: bool = False
+
+
+@dataclass(frozen=True)
+class Graph:
+    """An exported graph: its file, its inputs and outputs (name to ``dtype[shape]``), and where its weights lie.
+
+    ``parity`` says how close it is to the model it came from; a graph without it is not run.
+    """
+
+    file: str
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    parity: Mapping[str, float]
+    weights: Mapping[str, SharedTensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What ``manifest.json`` says.
+
+    ``space`` identifies the embedding space: vectors are comparable exactly when it is equal. ``graphs`` maps a task
+    (``image``, ``text``) to its graphs by precision (``fp32``, ``int8``). ``files`` maps each file to its size in
+    bytes and its sha256.
+    """
+
+    name: str
+    space: str
+    dimension: int
+    views: int
+    preprocessing: Mapping[str, Any]
+    graphs: Mapping[str, Mapping[str, Graph]]
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    quality: Mapping[str, Any] = field(default_factory=dict)
+    sources: tuple[Mapping[str, str], ...] = ()
+    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    format: int = FORMAT
+
+
+def parse_manifest(fields: Mapping[str, Any]) -> Manifest:
+    """A manifest from its JSON; ValueError says which value does not fit."""
+    dimension, views = whole(fields, "dimension"), whole(fields, "views")
+    preprocessing = table(fields, "preprocessing")
+    check_image(table(preprocessing, "image"))
+    check_text(table(preprocessing, "text"))
+    calibration = table(fields, "calibration", {})
+    if calibration:
+        check_calibration(calibration)
+    files = table(fields, "files")
+    for name in files:
+        check_file(name, table(files, name))
+    graphs = table(fields, "graphs")
+    shapes = {"image": f"float32[n, {views}, {dimension}]", "text": f"float32[n, {dimension}]"}
+    for task in graphs:
+        one_of(task, set(shapes), "a task in graphs")
+    return Manifest(
+        name=text(fields, "name"),
+        space=text(fields, "space"),
+        dimension=dimension,
+        views=views,
+        preprocessing=preprocessing,
+        graphs={
+            task: {
+                precision: parse_graph(table(table(graphs, task), precision), files, shapes[task])
+                for precision in table(graphs, task)
+            }
+            for task in graphs
+        },
+        calibration=calibration,
+        quality=table(fields, "quality", {}),
+        sources=tuple(parse_sources(fields.get("sources", []))),
+        files=files,
+    )
+
+
+def parse_graph(fields: Mapping[str, Any], files: Mapping[str, Any], vectors: str) -> Graph:
+    """A graph's entry from its JSON, which must lie in ``files`` and give ``vectors`` of that shape."""
+    file = text(fields, "file")
+    if file not in files:
+        raise ValueError(f"the graph {file!r} is not among its files")
+    outputs = texts(fields, "outputs")
+    if outputs.get("vectors") != vectors:
+        raise ValueError(f"the graph {file!r} gives {outputs.get('vectors')!r} where {vectors} is expected")
+    parity = table(fields, "parity")
+    weights = table(fields, "weights", {})
+    return Graph(
+        file,
+        texts(fields, "inputs"),
+        outputs,
+        {name: number(parity, name) for name in parity},
+        {name: parse_shared(table(weights, name)) for name in weights},
+    )
+
+
+def parse_shared(fields: Mapping[str, Any]) -> SharedTensor:
+    """Where one weight of a graph lies."""
+    known_only(fields, {"tensor", "stored", "transpose"}, "a graph's weight")
+    return SharedTensor(text(fields, "tensor"), truth(fields, "stored", False), truth(fields, "transpose", False))
+
+
+def parse_sources(entries: Any) -> list[dict[str, str]]:
+    """What the bundle was made from."""
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ValueError("sources is not a list of objects")
+    return [{key: text(entry, key) for key in entry} for entry in entries]
+
+
+def check_file(name: str, facts: Mapping[str, Any]) -> None:
+    """A file's entry: a path inside the bundle, its size and its sha256."""
+    path = PurePosixPath(name)
+    if not path.parts or "\0" in name:
+        raise ValueError(f"files has no usable name in {name!r}")
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"it names the file {name}, outside the bundle")
+    whole(facts, "size", least=0, most=2**63)
+    if len(text(facts, "sha256")) != 64:
+        raise ValueError(f"the sha256 of {name!r} is not one")
+
+
+def check_image(fields: Mapping[str, Any]) -> None:
+    """How pictures are resized and normalised."""
+    known_only(fields, {"height", "width", "resize", "mean", "std", "resample", "crop_from"}, "preprocessing.image")
+    largest = max(whole(fields, "height"), whole(fields, "width"))
+    one_of(text(fields, "resize"), RESIZES, "resize")
+    one_of(text(fields, "resample", "bicubic"), RESAMPLES, "resample")
+    for name in ("mean", "std"):
+        values = fields.get(name)
+        if not isinstance(values, list | tuple) or len(values) != 3:
+            raise ValueError(f"{name} is {values!r} instead of three numbers")
+        channels = [number({name: value}, name) for value in values]
+        if name == "std" and min(channels) <= 0:
+            raise ValueError(f"std is {values!r}, which is not above zero")
+    crop_from = None if fields.get("crop_from") is None else whole(fields, "crop_from")
+    if fields["resize"] == "crop" and (crop_from or fields["height"]) < largest:
+        raise ValueError(f"crop_from is {crop_from!r}, smaller than what is cut from it")
+
+
+def check_text(fields: Mapping[str, Any]) -> None:
+    """How sentences are tokenized, and how a label becomes one."""
+    whole(fields, "max_tokens")
+    whole(fields, "pad_id", least=0)
+    if fields.get("unknown_id", REQUIRED) is not None:
+        whole(fields, "unknown_id", least=0)
+    truth(fields, "pad_all")
+    check_template(fields.get("template"))
+
+
+def check_template(template: Any) -> None:
+    """A sentence with {} where the label goes; ValueError where it is not one."""
+    if not isinstance(template, str) or "{}" not in template or set(template.replace("{}", "")) & {"{", "}"}:
+        raise ValueError(f"the template is {template!r} instead of a sentence with {{}} where the label goes")
+
+
+def check_calibration(fields: Mapping[str, Any]) -> None:
+    """Which tensor the scores are judged by, and the figures of each kind of score."""
+    text(fields, "reference")
+    fits = table(fields, "fits")
+    for kind in fits:
+        one_of(kind, KINDS, "a kind in calibration.fits")
+        fit = table(fits, kind)
+        known_only(fit, FIT, f"calibration.fits.{kind}")
+        for name in FIT:
+            number(fit, name)
+        if fit["temperature"] <= 0:
+            raise ValueError(f"the temperature of calibration.fits.{kind} is not above zero")
+
+
+def table(fields: Mapping[str, Any], key: str, default: Any = REQUIRED) -> dict[str, Any]:
+    """An object."""
+    value = fields.get(key, default)
+    if not isinstance(value, dict):
+        raise ValueError(f"{key} is {shown(value)} instead of an object")
+    return value
+
+
+def texts(fields: Mapping[str, Any], key: str) -> dict[str, str]:
+    """An object of strings."""
+    entries = table(fields, key)
+    return {name: text(entries, name) for name in entries}
+
+
+def text(fields: Mapping[str, Any], key: str, default: Any = REQUIRED) -> str:
+    """A string that is not empty."""
+    value = fields.get(key, default)
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{key} is {shown(value)} instead of text")
+    return value
+
+
+def truth(fields: Mapping[str, Any], key: str, default: Any = REQUIRED) -> bool:
+    """True or false."""
+    value = fields.get(key, default)
+    if not isinstance(value, bool):
+        raise ValueError(f"{key} is {shown(value)} instead of true or false")
+    return value
+
+
+def whole(fields: Mapping[str, Any], key: str, least: int = 1, most: int = MOST) -> int:
+    """A whole number of a range."""
+    value = fields.get(key, REQUIRED)
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError(f"{key} is {shown(value)} instead of a whole number from {least}")
+    return value
+
+
+def number(fields: Mapping[str, Any], key: str) -> float:
+    """A finite number."""
+    value = fields.get(key, REQUIRED)
+    if type(value) not in (int, float) or not -1e300 < value < 1e300 or not math.isfinite(value):
+        raise ValueError(f"{key} is {shown(value)} instead of a number")
+    return float(value)
+
+
+def one_of(value: str, known: set[str], what: str) -> None:
+    """A value of a few."""
+    if value not in known:
+        raise ValueError(f"{what} is {value!r} instead of one of {', '.join(sorted(known))}")
+
+
+def known_only(fields: Mapping[str, Any], known: set[str], what: str) -> None:
+    """No fields beside the known ones."""
+    for name in fields:
+        if name not in known:
+            raise ValueError(f"{what} has a field {name!r} that this program does not know")
+
+
+def shown(value: Any) -> str:
+    """A value as a message quotes it."""
+    return "missing" if value is REQUIRED else repr(value)[:60]

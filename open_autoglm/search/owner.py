@@ -1,0 +1,58 @@
+"""The model that an index belongs to: whether one fits, and where its bundle is found again.
+
+It knows bundles' names and places; it knows nothing about pictures.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..bundle import MANIFEST, read_manifest, shipped_folder
+from ..errors import BundleError, SettingError, SpaceMismatch
+from .records import shown_path
+from .store import Store
+
+if TYPE_CHECKING:
+    from ..runtime.model import Model
+
+
+def check_model(model: object) -> None:
+    """Raises SettingError for what is no model."""
+    if not hasattr(model, "embed_prepared"):
+        raise SettingError(f"A model was expected, not {type(model).__name__}: open one with open_autoglm.load(NAME).")
+
+
+def check_space(store: Store, model: Model) -> None:
+    """Raises SpaceMismatch unless the model's vectors can be compared with the index's."""
+    if model.space != store.space:
+        raise SpaceMismatch(
+            f"The index {shown_path(store.path)} was made with {store.model} (space {store.space}) and cannot be "
+            f"used with {model.name} (space {model.space}): load {store.model}, or make a new index with "
+            f"{model.name}."
+        )
+
+
+def own_model(store: Store) -> Model:
+    """The model that made the index: the shipped one of its name and space, or the one at the place noted."""
+    from ..runtime.model import load
+
+    try:
+        # By its place, never by its name: a folder of that name may lie in the current directory.
+        return load(_shipped(store) or store.bundle)
+    except BundleError as error:
+        raise BundleError(
+            f"The index {shown_path(store.path)} was made with {store.model}, which cannot be had from "
+            f"{store.bundle}: say where it is with --model (in Python: Index.open(path, model)). {error}"
+        ) from error
+
+
+def place(model: Model) -> str:
+    """Where a model's bundle lies."""
+    return str(model.bundle.path.absolute())
+
+
+def _shipped(store: Store) -> str | None:
+    path = shipped_folder() / store.model
+    if path.parent != shipped_folder() or not (path / MANIFEST).is_file():
+        return None
+    return str(path.absolute()) if read_manifest(path).space == store.space else None

@@ -1,0 +1,195 @@
+"""From a recipe to what is trained: the model and its processor, similarity, objective, frozen parts.
+
+It knows where models come from; it knows nothing about data or the training loop.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any, get_type_hints
+
+import torch
+from torch import nn
+from transformers import AutoModel, AutoTokenizer
+
+from open_autoglm.bundle import find_bundle
+from open_autoglm.errors import BundleError, SettingError
+from open_autoglm.modeling import OpenAutoGLM, OpenAutoGLMConfig, OpenAutoGLMImageProcessor, OpenAutoGLMProcessor
+from open_autoglm.modeling.configuration import as_config
+from open_autoglm.modeling.similarity import SIMILARITIES
+from open_autoglm.objectives import OBJECTIVES, MomentumSchedule, WeightedSum
+from open_autoglm.runtime.images import Preprocessing
+
+from .alignment import Alignment
+from .reading import convert, reason, unknown
+from .recipe import ModelSettings, ObjectiveSettings, Recipe, Towers
+
+
+def build_model(settings: ModelSettings) -> tuple[OpenAutoGLM, OpenAutoGLMProcessor]:
+    """The model where a training starts, and the processor of its bundle."""
+    check_config(settings.config)
+    if settings.towers is not None:
+        return from_towers(settings.towers, settings.config)
+    start = str(settings.start)
+    folder = find_bundle(start)
+    try:
+        config = OpenAutoGLMConfig.from_pretrained(folder or start)
+        for name, value in settings.config.items():
+            setattr(config, name, value)
+        model = OpenAutoGLM.from_pretrained(start, config=config)
+        processor = OpenAutoGLMProcessor.from_pretrained(folder or start)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise BundleError(f"model.start is {start!r}, which cannot be loaded: {reason(error)}.") from error
+    return model, processor
+
+
+def from_towers(towers: Towers, changes: Mapping[str, Any]) -> tuple[OpenAutoGLM, OpenAutoGLMProcessor]:
+    """A model of two towers, pretrained or not, and heads that start at random."""
+    try:
+        vision, text = (tower(source) for source in (towers.vision, towers.text))
+        source = towers.tokenizer or towers.text
+        if not isinstance(source, str):
+            raise SettingError("model.towers.tokenizer is missing: name a directory or hub id that has one.")
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        config = OpenAutoGLMConfig(vision_config=vision.config, text_config=text.config, **changes)
+    except (OSError, ValueError) as error:
+        raise SettingError(f"model.towers cannot be loaded: {reason(error)}.") from error
+    model = OpenAutoGLM(config)
+    model.vision.tower.load_state_dict(vision.state_dict())
+    model.text.tower.load_state_dict(text.state_dict())
+    prepared = Preprocessing(towers.size, towers.size, towers.resize, towers.mean, towers.std)
+    return model, OpenAutoGLMProcessor(OpenAutoGLMImageProcessor(**asdict(prepared)), tokenizer)
+
+
+def tower(source: str | Mapping[str, Any]) -> Any:
+    """A tower with its weights, or a random one of a configuration."""
+    if isinstance(source, str):
+        return AutoModel.from_pretrained(source)
+    return AutoModel.from_config(as_config(dict(source), ""))
+
+
+def build_alignment(recipe: Recipe, model: OpenAutoGLM, used: Preprocessing) -> Alignment:
+    """The model with all that is trained beside it, its frozen parts frozen; ``used``: its pictures' preparation."""
+    width = model.config.projection_dim
+    made = SIMILARITIES[recipe.model.similarity](width)
+    average = recipe.optimisation.average
+    similarity, objective = as_module(made), as_module(build_objective(recipe.objectives, width))
+    if recipe.optimisation.checkpointing:
+        recompute_activations(model)
+    leave_out_unused(model, used)
+    frozen = freeze(model, recipe.optimisation.frozen)
+    return Alignment(
+        model,
+        similarity,
+        objective,
+        recipe.momentum,
+        MomentumSchedule(0.0, average.decay, average.warmup_steps) if average else None,
+        frozen,
+    )
+
+
+def build_objective(chosen: Sequence[ObjectiveSettings], width: int) -> Any:
+    """One objective, or the weighted sum of several."""
+    parts: dict[str, Any] = {}
+    weights: dict[str, float] = {}
+    for number, one in enumerate(chosen):
+        name = one.name if one.name not in parts else f"{one.name}_{number}"
+        parts[name], weights[name] = single_objective(one, width), one.weight
+    return next(iter(parts.values())) if len(parts) == 1 else WeightedSum(parts, weights)
+
+
+def single_objective(chosen: ObjectiveSettings, width: int) -> Any:
+    """An objective by name, its settings checked against its constructor."""
+    known = [name for name in OBJECTIVES if name != "weighted_sum"]
+    if chosen.name not in known:
+        near = difflib.get_close_matches(chosen.name, known, 1)
+        advice = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."
+        raise SettingError(f"There is no objective {chosen.name}; {advice}")
+    kind = OBJECTIVES[chosen.name]
+    takes = [name for name in inspect.signature(kind).parameters if name != "dimension"]
+    hints = get_type_hints(kind.__init__)
+    for name in chosen.settings:
+        if name not in takes:
+            raise SettingError(unknown(name, takes or ["none"], "objective.settings"))
+    settings = {
+        name: convert(value, hints[name], f"objective.settings.{name}") for name, value in chosen.settings.items()
+    }
+    return kind(**settings, **({"dimension": width} if "dimension" in hints else {}))
+
+
+def training_processor(recipe: Recipe, model: OpenAutoGLM, processor: OpenAutoGLMProcessor) -> OpenAutoGLMProcessor:
+    """The processor with pictures of the size that is trained on, smaller than in use where regions are not needed."""
+    used = processor.image_processor.preprocessing
+    whole = model.config.whole_size if recipe.model.similarity != "region_word" else None
+    if (side := recipe.model.picture_size or whole) is None or used.height != used.width:
+        return processor
+    crop = round(used.crop_from * side / used.height) if used.crop_from else None
+    prepared = replace(used, height=side, width=side, crop_from=crop)
+    return OpenAutoGLMProcessor(OpenAutoGLMImageProcessor(**asdict(prepared)), processor.tokenizer)
+
+
+def freeze(model: nn.Module, prefixes: Sequence[str]) -> list[nn.Module]:
+    """Stops the parameters below ``prefixes`` from learning; returns the modules that are frozen as a whole."""
+    names = [name for name, _ in model.named_parameters()]
+    check_prefixes(prefixes, names, "optimisation.frozen")
+    for name, parameter in model.named_parameters():
+        if any(below(name, prefix) for prefix in prefixes):
+            parameter.requires_grad_(False)
+    modules = dict(model.named_modules())
+    return [modules[prefix] for prefix in prefixes if prefix in modules]
+
+
+def below(name: str, prefix: str) -> bool:
+    """Whether a dotted name is ``prefix`` or lies below it."""
+    return name == prefix or name.startswith(f"{prefix}.")
+
+
+def check_prefixes(prefixes: Sequence[str], names: Sequence[str], where: str) -> None:
+    """Raises SettingError for one that no name begins with."""
+    for prefix in prefixes:
+        if not any(below(name, prefix) for name in names):
+            known = sorted({name.rsplit(".", cut)[0] for name in names for cut in range(name.count(".") + 1)})
+            near = difflib.get_close_matches(prefix, known, 1, 0.4)
+            advice = (
+                f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted({n.split('.')[0] for n in names}))}."
+            )
+            raise SettingError(f"{where} names {prefix}, which the model does not have; {advice}")
+
+
+def leave_out_unused(model: OpenAutoGLM, used: Preprocessing) -> None:
+    """Stops parameters that no vector depends on, as an unused pooler's, from being trained or awaited."""
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    tokens = torch.zeros(1, 2, dtype=torch.long)
+    mode = model.training
+    output = model.eval()(torch.zeros(1, 3, used.height, used.width), tokens, torch.ones_like(tokens))
+    gradients = torch.autograd.grad(output.logits_per_image.sum(), learning, allow_unused=True)
+    model.train(mode)
+    for parameter, gradient in zip(learning, gradients, strict=True):
+        parameter.requires_grad_(gradient is not None)
+
+
+def recompute_activations(model: OpenAutoGLM) -> None:
+    """Lets the towers that can compute their activations twice instead of keeping them."""
+    able = [one for one in (model.vision.tower, model.text.tower) if one.supports_gradient_checkpointing]
+    if not able:
+        raise SettingError("optimisation.checkpointing: neither tower can do it; set a smaller optimisation.chunk.")
+    for one in able:
+        one.activation_checkpointing_enable({"use_reentrant": False})
+
+
+def check_config(changes: Mapping[str, Any]) -> None:
+    """Raises SettingError for a field that OpenAutoGLMConfig does not have."""
+    known = [name for name in inspect.signature(OpenAutoGLMConfig).parameters if name != "kwargs"]
+    for name in changes:
+        if name not in known:
+            raise SettingError(unknown(name, known, "model.config"))
+
+
+def as_module(made: Any) -> nn.Module:
+    """What meets a protocol of ``objectives`` or ``modeling``, as the module it is."""
+    if not isinstance(made, nn.Module):
+        raise SettingError(f"{type(made).__name__} is no torch module.")
+    return made

@@ -1,0 +1,85 @@
+"""``autoglm train`` without its arguments: reads the recipe, shows what goes on, and says how it ended.
+
+It knows runs and checks; it knows nothing about how arguments are parsed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from .preflight import Checked, check
+from .progress import counted, duration, watched
+from .reading import read_recipe, to_yaml
+from .recipe import Recipe
+from .run import Outcome, train
+
+
+def read(path: Path, changes: Sequence[str], to: Path | None) -> Recipe:
+    """The recipe in a file, with changes; ``to``: where its run goes."""
+    recipe = read_recipe(path, changes)
+    return replace(recipe, output=replace(recipe.output, folder=str(to))) if to else recipe
+
+
+def train_recipe(recipe: Recipe, resume: bool) -> Outcome:
+    """Trains, and shows the recipe in full and the progress on stderr."""
+    if not first_process():
+        return train(recipe, resume=resume)
+    print(to_yaml(recipe), file=sys.stderr, flush=True)  # noqa: T201
+    with watched() as report, counted("Rows read") as reading:
+        return train(recipe, resume=resume, report=report, reading=reading)
+
+
+def check_recipe(recipe: Recipe) -> Checked:
+    """Looks over data and model, and shows the progress on stderr."""
+    with counted("Rows read") as reading, counted("Pictures looked at") as looking, watched("Learning") as report:
+        return check(recipe, report=report, reading=reading, looking=looking)
+
+
+def outcome_in_words(outcome: Outcome, recipe: Path) -> Iterator[str]:
+    """How a training ended and what to do next."""
+    steps = f"{outcome.step:,} of {outcome.steps:,} steps in {duration(outcome.seconds)}"
+    if outcome.stopped:
+        yield f"Stopped after {steps}; go on with: autoglm train {recipe} --resume"
+        return
+    yield f"Trained {steps}."
+    for name, value in outcome.figures.items():
+        yield f"  {name.replace('_', ' ')}: {value:.1%}"
+    if outcome.bundle is not None:
+        yield f"Wrote the bundle {outcome.bundle}. Next: autoglm index DIR --to INDEX --model {outcome.bundle}"
+
+
+def check_in_words(checked: Checked) -> Iterator[str]:
+    """The findings, the worst first, and whether to go on."""
+    for split, records in checked.splits.named.items():
+        lines = records.summary().splitlines()
+        yield f"{split}: {lines[0]}"
+    for finding in checked.findings:
+        yield from str(finding).splitlines()
+    errors = sum(finding.severity == "error" for finding in checked.findings)
+    if errors:
+        yield f"Not ready: {errors} of these would spoil the training."
+    else:
+        yield "Ready to train."
+
+
+def describe_check(checked: Checked) -> dict[str, Any]:
+    """The same for machines."""
+    return {
+        "passed": checked.passed,
+        "findings": [asdict(finding) for finding in checked.findings],
+        "overfit": asdict(checked.overfit) if checked.overfit else None,
+        "splits": {
+            name: {"pictures": len(records), "captions": records.pairs, "fingerprint": records.fingerprint}
+            for name, records in checked.splits.named.items()
+        },
+    }
+
+
+def first_process() -> bool:
+    """Whether this process speaks for all that ``torchrun`` started."""
+    return os.environ.get("RANK", "0") == "0"

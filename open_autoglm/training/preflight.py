@@ -1,0 +1,63 @@
+"""All that is looked at before a training: the data first, then whether the model can learn some of it by heart.
+
+It knows which checks there are; it knows nothing about how they find what they find.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from open_autoglm.modeling import OpenAutoGLMConfig
+from open_autoglm.objectives import QueueContrastive
+
+from .building import build_model, build_objective
+from .material import Splits, open_splits
+from .preflight_data import check_data
+from .preflight_finding import BatchPlan, Finding
+from .preflight_overfit import Overfit, check_overfit
+from .recipe import Recipe
+from .trainer import Report
+
+
+@dataclass(frozen=True)
+class Checked:
+    """``findings``, the worst first; ``overfit`` is None where it was not tried or its loss was not a number."""
+
+    findings: tuple[Finding, ...]
+    overfit: Overfit | None
+    splits: Splits
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing speaks against the training."""
+        return all(finding.severity != "error" for finding in self.findings)
+
+
+def check(
+    recipe: Recipe,
+    *,
+    seconds: float = 180.0,
+    report: Report | None = None,
+    reading: Callable[[int], None] | None = None,
+    looking: Callable[[int], None] | None = None,
+) -> Checked:
+    """Looks over the data and tries the model for about ``seconds``.
+
+    ``reading`` is told of rows read, ``looking`` of pictures looked at, ``report`` of the trial's steps. Data that has
+    errors is not learned from.
+    """
+    splits = open_splits(recipe.data, recipe.optimisation.seed, reading)
+    config = build_model(recipe.model)[0].config
+    findings = check_data(splits.named, plan_of(recipe, config), recipe.data.train.limits, looking)
+    if any(finding.severity == "error" for finding in findings):
+        return Checked(findings, None, splits)
+    overfit, verdict = check_overfit(recipe, splits.train, seconds, report)
+    return Checked(tuple(sorted((*findings, verdict), key=lambda one: one.rank)), overfit, splits)
+
+
+def plan_of(recipe: Recipe, config: OpenAutoGLMConfig) -> BatchPlan:
+    """What the recipe asks of the data."""
+    made = build_objective(recipe.objectives, 1)
+    queues = [one.queue.size for one in made.modules() if isinstance(one, QueueContrastive)]
+    return BatchPlan(recipe.optimisation.batch_size, max(queues, default=0), max_tokens=config.max_text_tokens)

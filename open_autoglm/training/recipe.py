@@ -1,0 +1,220 @@
+"""A training's recipe as typed, frozen data: model, data, objective, optimisation, evaluation and output.
+
+Reading one from YAML is ``reading``'s job; it knows nothing about files, tensors or the training loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from open_autoglm.data import Augmentation, DataSettings
+from open_autoglm.errors import SettingError
+from open_autoglm.objectives import MomentumSchedule
+
+
+@dataclass(frozen=True)
+class Towers:
+    """A model put together anew, with heads that start at random.
+
+    - ``vision``, ``text``: a hub id or directory of pretrained weights, or a configuration with its ``model_type``,
+      which starts at random. ``tokenizer``: a hub id or directory; None takes ``text``'s.
+    - ``size``, ``resize``, ``mean``, ``std``: how pictures are prepared.
+    """
+
+    vision: str | Mapping[str, Any]
+    text: str | Mapping[str, Any]
+    tokenizer: str | None = None
+    size: int = 224
+    resize: Literal["squash", "crop"] = "squash"
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """``start``: a bundle's name, its directory or a hub id; ``towers`` instead of it makes a model anew.
+
+    ``config`` overrides fields of OpenAutoGLMConfig: a head of another kind starts at random. ``picture_size``: the
+    side in pixels at which pictures are trained on; None takes the model's own, and its ``whole_size`` where only
+    whole pictures are compared.
+    """
+
+    start: str | None = None
+    towers: Towers | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    similarity: Literal["cosine", "euclidean", "bilinear", "region_word"] = "cosine"
+    picture_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.start is None) == (self.towers is None):
+            raise SettingError("A model needs either start, such as open-autoglm-base, or towers.")
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """``validation`` names data of its own; without it, ``validation_share`` of the pictures is kept back.
+
+    A share of 0 trains without. ``augmentation``: null trains on pictures as they are. ``distinct_labels``: no label
+    twice in a batch, where there are batches enough. ``workers``: processes that prepare pictures.
+    """
+
+    train: DataSettings
+    validation: DataSettings | None = None
+    validation_share: float = 0.1
+    augmentation: Augmentation | None = field(default_factory=Augmentation)
+    distinct_labels: bool = False
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        within(self.validation_share, "validation_share", 0, 0.9)
+        at_least(self.workers, "workers", 0)
+
+
+@dataclass(frozen=True)
+class ObjectiveSettings:
+    """A key of ``objectives.OBJECTIVES`` and its constructor's arguments; ``weight`` counts in a sum of several."""
+
+    name: str = "contrastive"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Average:
+    """An exponential moving average of the weights, which is evaluated and becomes the bundle.
+
+    Its ``decay`` rises from 0 over ``warmup_steps``, so that the beginning is forgotten.
+    """
+
+    decay: float = 0.999
+    warmup_steps: int = 100
+
+    def __post_init__(self) -> None:
+        within(self.decay, "decay", 0, 1)
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """AdamW and its schedule.
+
+    - ``learning_rate``; ``rates`` gives parts of the model their own, by the beginning of their names (``text.tower``,
+      ``image_head``, ``logit_scale``, ``objective``); ``layer_decay`` makes each layer of a tower learn that many
+      times as fast as the one above it. ``frozen``: parts, named alike, that do not learn.
+    - ``schedule`` after a ``warmup`` of that share of all steps, or that many steps where it is 1 or more.
+    - ``epochs``, or ``steps`` where given. ``batch_size``: pairs in a process that are compared with each other;
+      ``chunk`` of them are encoded at a time (cached gradients); null encodes all at once.
+    - ``accumulation``: batches a step; it does not add negatives. ``clip``: largest gradient norm, 0 for none.
+    - ``bf16``: mixed precision. ``checkpointing``: towers compute activations again instead of keeping them.
+    """
+
+    learning_rate: float = 1e-4
+    rates: Mapping[str, float] = field(default_factory=dict)
+    layer_decay: float = 1.0
+    frozen: tuple[str, ...] = ()
+    weight_decay: float = 0.05
+    beta2: float = 0.98
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup: float = 0.05
+    epochs: float = 10.0
+    steps: int | None = None
+    batch_size: int = 256
+    chunk: int | None = 32
+    accumulation: int = 1
+    clip: float = 1.0
+    bf16: bool = False
+    checkpointing: bool = False
+    average: Average | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "accumulation", "steps", "chunk"):
+            if (value := getattr(self, name)) is not None:
+                at_least(value, name, 1)
+        for name in ("learning_rate", "weight_decay", "warmup", "clip", "seed", "epochs"):
+            at_least(getattr(self, name), name, 0)
+        for name in ("layer_decay", "beta2"):
+            within(getattr(self, name), name, 0, 1)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Recall at ``ks`` both ways on the validation pictures, at most ``pictures`` of them.
+
+    ``every`` so many steps; null: after each epoch. The weights with the best ``metric`` (``mean_recall`` over both
+    ways and all ``ks``, ``image_to_text_r1``, ...) become the bundle; training stops after ``patience`` evaluations
+    without a better one, null: never.
+    """
+
+    every: int | None = None
+    pictures: int = 2000
+    ks: tuple[int, ...] = (1, 5, 10)
+    metric: str = "mean_recall"
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("every", "patience", "pictures"):
+            if (value := getattr(self, name)) is not None:
+                at_least(value, name, 1)
+        known = ["mean_recall", *(f"{way}_r{k}" for way in ("image_to_text", "text_to_image") for k in self.ks)]
+        if self.metric not in known:
+            raise SettingError(f"There is no metric {self.metric!r}; choose one of {', '.join(known)}.")
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where a run goes: ``folder/NAME``.
+
+    A checkpoint is written every ``checkpoint_minutes`` and, where given, every ``checkpoint_steps``; the last
+    ``keep`` stay. ``packed`` stores the bundle's matrices as int8 rows, ``int8_text`` adds a quantised text graph,
+    ``template`` turns a label into a sentence.
+    """
+
+    folder: str = "runs"
+    log_every: int = 10
+    checkpoint_minutes: float = 5.0
+    checkpoint_steps: int | None = None
+    keep: int = 2
+    packed: bool = False
+    int8_text: bool = False
+    template: str = "a photo of a {}"
+
+    def __post_init__(self) -> None:
+        at_least(self.keep, "keep", 1)
+        at_least(self.log_every, "log_every", 1)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All of a training. ``objective``: one, or several as a weighted sum; ``momentum``: a target encoder's."""
+
+    name: str
+    model: ModelSettings
+    data: TrainingData
+    objective: ObjectiveSettings | tuple[ObjectiveSettings, ...] = field(default_factory=ObjectiveSettings)
+    momentum: MomentumSchedule | None = None
+    optimisation: Optimisation = field(default_factory=Optimisation)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    output: Output = field(default_factory=Output)
+
+    def __post_init__(self) -> None:
+        if not self.name or self.name in (".", "..") or set(self.name) & set("/\\\0"):
+            raise SettingError(f"name is {self.name!r}: give the run a name that a folder may have.")
+
+    @property
+    def objectives(self) -> tuple[ObjectiveSettings, ...]:
+        """The objective, or each of the sum's."""
+        return self.objective if isinstance(self.objective, tuple) else (self.objective,)
+
+
+def at_least(value: float, name: str, least: float) -> None:
+    """Raises SettingError for a value below ``least``."""
+    if not value >= least:
+        raise SettingError(f"{name} is {value}: it must be at least {least}.")
+
+
+def within(value: float, name: str, least: float, most: float) -> None:
+    """Raises SettingError for a value outside of a range."""
+    if not least <= value <= most:
+        raise SettingError(f"{name} is {value}: it must be from {least} to {most}.")

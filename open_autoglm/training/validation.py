@@ -1,0 +1,73 @@
+"""Recall both ways on validation pictures while a model is trained.
+
+It knows an encoder and a similarity; what recall is, ``evaluation`` knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+from torch import nn
+
+from open_autoglm.data import PairCollator, PairDataset
+from open_autoglm.evaluation.retrieval import recall_at_k
+from open_autoglm.modeling.similarity import Features, Parts, pad_parts
+
+from .alignment import Learned
+from .material import captions_of
+
+_BATCH = 32
+
+
+def validate(
+    learned: Learned,
+    dataset: PairDataset,
+    collator: PairCollator,
+    ks: Sequence[int],
+    autocast: AbstractContextManager[object] | None = None,
+) -> dict[str, float]:
+    """Recall at ``ks`` both ways, 0..1, and their mean as ``mean_recall``; ``learned``: encoder and similarity."""
+    encoder, similarity = learned.encoder, learned.similarity
+    captions, positive = captions_of(dataset.records)
+    device = next(encoder.parameters()).device
+    with evaluating(learned), torch.no_grad(), autocast or nullcontext():
+        images, texts = list[Features](), list[Features]()
+        for rows in chunks(len(dataset)):
+            batch = collator([dataset[row] for row in rows])
+            images.append(encoder.images(batch["pixel_values"].to(device)))
+        for rows in chunks(len(captions)):
+            words = collator.texts([captions[row] for row in rows])
+            texts.append(encoder.texts(words["input_ids"].to(device), words["attention_mask"].to(device)))
+        scores = similarity(stacked(images), stacked(texts)).float().cpu().numpy()
+    figures = recall_at_k(scores, positive, ks)
+    return figures | {"mean_recall": sum(figures.values()) / len(figures)}
+
+
+def chunks(count: int) -> Iterator[range]:
+    """Ranges of at most a batch."""
+    return (range(start, min(start + _BATCH, count)) for start in range(0, count, _BATCH))
+
+
+def stacked(parts: Sequence[Features]) -> Features:
+    """Features of several batches as one; regions and words padded to the most there are."""
+    whole = torch.cat([part.whole for part in parts])
+    inner = [part.parts for part in parts if part.parts is not None]
+    if not inner:
+        return Features(whole)
+    width = max(part.mask.shape[1] for part in inner)
+    padded = [pad_parts(part, width) for part in inner]
+    return Features(whole, Parts(torch.cat([p.vectors for p in padded]), torch.cat([p.mask for p in padded])))
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside; afterwards every part has the mode it had."""
+    modes = [(one, one.training) for one in module.modules()]
+    try:
+        module.eval()
+        yield
+    finally:
+        for one, mode in modes:
+            one.training = mode

@@ -1,0 +1,156 @@
+"""``autoglm train`` as its user meets it: from a recipe to a bundle that answers, and plain words about mistakes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from training_parts import pictures_csv, prepare_folder, write_recipe
+from typer.testing import CliRunner, Result
+
+import open_autoglm
+from open_autoglm.cli import app
+from open_autoglm.training.reading import read_recipe
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """The models are tiny: threads would only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepare_folder(tmp_path_factory.mktemp("command"))
+
+
+def autoglm(*words: object) -> Result:
+    return CliRunner().invoke(app, ["train", *(str(word) for word in words)])
+
+
+def mistake(*words: object) -> str:
+    """The one sentence about a user's mistake, after whatever was shown before."""
+    result = autoglm(*words)
+    assert result.exit_code == 2, (result.stdout, result.stderr, result.exception)
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    return result.stderr.strip().splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def finished(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """A recipe that was trained to its end, and what the command printed for machines."""
+    path = write_recipe(folder, data={"validation_share": 0.25}, optimisation={"average": {"decay": 0.5}})
+    result = autoglm(path, "--json", "--set", "optimisation.epochs=3")
+    assert result.exit_code == 0, (result.stderr, result.exception)
+    assert "learning_rate: 0.001" in result.stderr  # the recipe in full
+    assert "validation: " in result.stderr
+    return path, json.loads(result.stdout)
+
+
+def test_a_recipe_becomes_a_bundle_that_answers(finished: tuple[Path, dict[str, Any]], folder: Path) -> None:
+    path, outcome = finished
+    run = folder / "runs" / "tiny"
+    assert outcome["bundle"] == str(run / "bundle")
+    assert (outcome["step"], outcome["stopped"]) == (6, False)
+    assert 0 <= outcome["figures"]["mean_recall"] <= 1
+    wanted = {"recipe.yaml", "log.jsonl", "checkpoints", "bundle", "facts.json", "report.html"}
+    assert wanted <= {one.name for one in run.iterdir()}
+    assert read_recipe(run / "recipe.yaml") == read_recipe(path, ["optimisation.epochs=3"])
+    model = open_autoglm.load(run / "bundle")
+    assert model.embed_texts(["a photo of a red apple"]).shape == (1, 16)
+    assert model.embed_images([next((folder / "pictures").glob("*.png"))]).shape == (1, 16)
+    assert "mean recall" in (run / "bundle" / "README.md").read_text()
+
+
+def test_a_finished_run_is_left_alone(finished: tuple[Path, dict[str, Any]]) -> None:
+    assert "is finished" in mistake(finished[0])
+    assert "is finished" in mistake(finished[0], "--resume")
+
+
+def test_a_run_that_only_lacks_its_bundle_gets_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_recipe(folder)
+    with monkeypatch.context() as broken:
+        broken.setattr("open_autoglm.training.run.write_bundle", lambda *_: 1 / 0)
+        assert isinstance(autoglm(path, "--to", tmp_path).exception, ZeroDivisionError)
+    result = autoglm(path, "--to", tmp_path, "--resume")
+    assert result.exit_code == 0, (result.stderr, result.exception)
+    assert f"Wrote the bundle {tmp_path / 'tiny' / 'bundle'}" in result.stdout
+    assert "Trained 6 of 6 steps" in result.stdout
+
+
+def test_a_stopped_run_says_how_to_go_on(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "open_autoglm.training.interruption.Interruption.on_train_begin",
+        lambda self, *_, **__: setattr(self, "requested", True),
+    )
+    path = write_recipe(folder)
+    result = autoglm(path, "--to", tmp_path)
+    assert result.exit_code == 130
+    assert f"Stopped after 1 of 6 steps in 0 s; go on with: autoglm train {path} --resume" in " ".join(
+        result.stdout.split()
+    )
+    assert not (tmp_path / "tiny" / "bundle").exists()
+
+
+def test_a_mistake_is_one_sentence(folder: Path, tmp_path: Path) -> None:
+    path = write_recipe(folder)
+    assert "did you mean optimisation.epochs" in mistake(path, "--set", "optimisation.epoch=3")
+    assert "cannot be read" in mistake(tmp_path / "missing.yaml")
+    assert "no checkpoint to go on from" in mistake(path, "--to", tmp_path, "--resume")
+    assert "do not fill a batch" in mistake(path, "--to", tmp_path, "--set", "optimisation.batch_size=500")
+    assert not (tmp_path / "tiny").exists()
+
+
+def test_the_check_says_whether_the_model_can_learn(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("open_autoglm.training.preflight_overfit.STEPS", 40)
+    path = write_recipe(folder, data={"augmentation": None}, optimisation={"learning_rate": 3e-3, "batch_size": 24})
+    result = autoglm(path, "--check", "--json")
+    assert result.exit_code == 0, (result.stderr, result.stdout, result.exception)
+    found = json.loads(result.stdout)
+    assert found["passed"] is True
+    assert found["overfit"]["pairs"] == 24
+    assert found["overfit"]["losses"][1] < found["overfit"]["losses"][0]
+    assert any(finding["kind"] == "overfit" for finding in found["findings"])
+    assert not (folder / "runs" / "tiny" / "check").exists()
+
+
+def test_the_check_says_what_to_change(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("open_autoglm.training.preflight_overfit.STEPS", 10)
+    path = write_recipe(folder, optimisation={"learning_rate": 1e-9, "frozen": ["text"]})
+    result = autoglm(path, "--check")
+    assert result.exit_code == 2
+    assert "hardly learns" in result.stdout
+    assert "Raise optimisation.learning_rate (1e-09)" in result.stdout
+    assert "frozen text" in result.stdout
+    assert "Not ready" in result.stdout
+
+
+def test_data_with_errors_is_not_learned_from(folder: Path, tmp_path: Path) -> None:
+    table = pictures_csv(tmp_path, 12)
+    path = write_recipe(folder, data={"validation": {"path": table}, "train": {"path": table}})
+    result = autoglm(path, "--check", "--json")
+    assert result.exit_code == 2
+    found = json.loads(result.stdout)
+    assert (found["passed"], found["overfit"]) == (False, None)
+    assert any("same pictures in two splits" in finding["kind"] for finding in found["findings"])
+
+
+def test_the_help_has_an_example() -> None:
+    result = autoglm("--help")
+    assert result.exit_code == 0
+    assert "autoglm train recipes/grocery.yaml --check" in result.stdout
+
+
+def test_a_written_recipe_is_yaml(folder: Path) -> None:
+    assert yaml.safe_load(write_recipe(folder).read_text())["name"] == "tiny"
