@@ -60,7 +60,7 @@ def open_or_create(path: Path, model: str | None) -> Index:
 
     if path.is_dir() and any(path.iterdir()):
         return Index.open(path, load(model) if model is not None else None)
-    return Index.create(path, load(BASE if model is None else model))
+    return Index.create(path, load(BASE if model is None else model), exist_ok=True)
 
 
 def show_tables(title: str, tables: Sequence[Table]) -> None:
