@@ -309,7 +309,8 @@ def test_run_says_where_the_page_is_and_stops_quietly(tmp_path: Path, host: str,
         address = re.search(r"http://\S+/", line)[0]
         assert httpx.get(f"{address}live").status_code == 200
         process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=30)
+        # communicate() would lose a second line that readline() has already buffered.
+        output, errors = process.stdout.read(), process.stderr.read()
     assert process.returncode == 0
     assert errors == ""
     assert ("open to the network" in output) is public
