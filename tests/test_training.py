@@ -129,9 +129,13 @@ def test_the_objective_s_own_parameters_learn(folder: Path) -> None:
     [
         {"objective": {"name": "triplet", "settings": {"warmup_steps": 2}}},
         {"model": {"similarity": "euclidean"}},
-        {"model": {"similarity": "region_word", "config": {"region_grid": 1}}, "data": {"validation_share": 0.25}},
+        {
+            "model": {"similarity": "region_word", "config": {"region_grids": [[32, 1]]}},
+            "data": {"validation_share": 0.25},
+        },
         {"optimisation": {"bf16": True, "chunk": 4}, "momentum": {}, "data": {"validation_share": 0.25}},
         {"optimisation": {"checkpointing": True, "chunk": 4}},
+        {"optimisation": {"fixed_statistics": True}, "objective": {"settings": {"label_smoothing": 0.1}}},
         {"objective": {"name": "queue_contrastive", "settings": {"size": 8}}, "momentum": {}},
         {"data": {"workers": 1, "distinct_labels": True}},
     ],

@@ -5,6 +5,7 @@ It knows nothing about weights, files or preprocessing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from transformers import AutoConfig, PreTrainedConfig
@@ -27,8 +28,11 @@ class OpenAutoGLMConfig(PreTrainedConfig):
       arXiv 1312.5650).
     - ``concepts``, ``concept_temperature``, ``concept_top_k``: classes of that head, softening of their scores, and
       how many of the best take part.
-    - ``region_grid``: side of the grid of regions pooled beside the whole picture; 0 for none.
-    - ``whole_size``: pixels to which the picture is reduced for its whole vector; None keeps the regions' size.
+    - ``whole_sizes``: sides in pixels to which the picture is brought for its whole vector, the mean of theirs; empty
+      takes it as it comes.
+    - ``region_grids``: grids of regions beside the whole picture, each ``[size, cells]``: the side in pixels to which
+      the picture is brought for it, and the cells a side.
+    - ``region_context``: how much of the whole picture's vector is added to each region's.
     - ``max_text_tokens``: longer sentences are cut; with ``pad_text`` shorter ones are padded to it and the padding
       is attended to, as SigLIP was trained.
     """
@@ -48,8 +52,9 @@ class OpenAutoGLMConfig(PreTrainedConfig):
         concepts: int = 1000,
         concept_temperature: float = 1.5,
         concept_top_k: int = 50,
-        region_grid: int = 0,
-        whole_size: int | None = None,
+        whole_sizes: Sequence[int] = (),
+        region_grids: Sequence[Sequence[int]] = (),
+        region_context: float = 0.0,
         max_text_tokens: int = 128,
         pad_text: bool = False,
         logit_scale: float = 100.0,
@@ -65,8 +70,9 @@ class OpenAutoGLMConfig(PreTrainedConfig):
         self.concepts = concepts
         self.concept_temperature = concept_temperature
         self.concept_top_k = concept_top_k
-        self.region_grid = region_grid
-        self.whole_size = whole_size
+        self.whole_sizes = list(whole_sizes)
+        self.region_grids = [list(grid) for grid in region_grids]
+        self.region_context = region_context
         self.max_text_tokens = max_text_tokens
         self.pad_text = pad_text
         self.logit_scale = logit_scale
@@ -74,8 +80,8 @@ class OpenAutoGLMConfig(PreTrainedConfig):
 
     @property
     def views(self) -> int:
-        """Vectors a picture: the whole, then the regions row by row."""
-        return 1 + self.region_grid**2
+        """Vectors a picture: the whole, then the regions, grid by grid and row by row."""
+        return 1 + sum(cells**2 for _, cells in self.region_grids)
 
 
 def as_config(value: PreTrainedConfig | dict[str, Any] | None, default: str) -> PreTrainedConfig:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPoolingAndNoAttention
 
@@ -71,8 +73,21 @@ class Convolution(nn.Module):
         self.act = nn.ReLU6() if act else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.act(self.norm(self.conv(self.pad(x))))
+        out: Tensor = self.act(self.norm(self.conv(self.pad(x))) if self.norm.training else self.folded(self.pad(x)))
         return out
+
+    def folded(self, x: Tensor) -> Tensor:
+        """The convolution with the norm's fixed statistics folded into its weights: one pass over the maps, not two.
+
+        Weights and norm still learn, as the gradient runs through the folding.
+        """
+        conv, norm = self.conv, self.norm
+        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        shift = norm.bias - norm.running_mean * scale
+        folded: Tensor = F.conv2d(
+            x, conv.weight * scale[:, None, None, None], shift, conv.stride, conv.padding, groups=conv.groups
+        )
+        return folded
 
 
 class InvertedResidual(nn.Module):
@@ -120,7 +135,9 @@ class EfficientNetLiteModel(PreTrainedModel):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
     def forward(self, pixel_values: Tensor, **_: Any) -> BaseModelOutputWithPoolingAndNoAttention:
-        features = self.head(self.blocks(self.stem(pixel_values)))
+        # Channels last is how the processor's convolutions read: up to twice as fast, also backwards.
+        pixels = pixel_values.contiguous(memory_format=torch.channels_last)
+        features = self.head(self.blocks(self.stem(pixels)))
         return BaseModelOutputWithPoolingAndNoAttention(
             last_hidden_state=features, pooler_output=features.mean(dim=(2, 3))
         )

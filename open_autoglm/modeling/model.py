@@ -68,11 +68,19 @@ class OpenAutoGLM(PreTrainedModel):
 
     def get_image_views(self, pixel_values: Tensor) -> Tensor:
         """Unit vectors [B, views, projection_dim] of normalised pixels [B, 3, H, W]: the whole, then the regions."""
-        return F.normalize(self.image_head(self.vision(pixel_values)), dim=-1)
+        return self._views(*self.vision(pixel_values))
 
     def get_image_features(self, pixel_values: Tensor) -> Tensor:
         """Unit vectors [B, projection_dim] of whole pictures, normalised pixels [B, 3, H, W]."""
-        return self.get_image_views(pixel_values)[:, 0]
+        return self._views(*self.vision(pixel_values, regions=False))[:, 0]
+
+    def _views(self, whole: Tensor, regions: Tensor) -> Tensor:
+        """Features of the whole at each of its sizes, and of the regions, as the shared space's unit vectors."""
+        vectors = F.normalize(self.image_head(torch.cat([whole, regions], dim=1)), dim=-1)
+        sizes = whole.shape[1]
+        middle = F.normalize(vectors[:, :sizes].mean(dim=1, keepdim=True), dim=-1)
+        around = F.normalize(vectors[:, sizes:] + self.config.region_context * middle, dim=-1)
+        return torch.cat([middle, around], dim=1)
 
     def get_text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Unit vectors [B, projection_dim] of sentences, token ids and mask [B, T]."""

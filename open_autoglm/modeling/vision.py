@@ -14,41 +14,43 @@ from .configuration import OpenAutoGLMConfig
 
 
 class VisionEncoder(nn.Module):
-    """``pixel_values`` [B, 3, H, W], normalised, to features [B, views, hidden]: the whole first, then the regions.
+    """``pixel_values`` [B, 3, H, W], normalised, to features of the whole and of the regions, [B, ..., hidden].
 
-    The regions are the cells of a regular grid over the feature map of the full-size picture. The whole is taken from
-    a reduced picture (``whole_size``), because a tower recognises best at the size it was trained at.
+    The whole may be seen at several sizes, as a tower recognises best at the size it was trained at; the regions are
+    the cells of regular grids over the feature maps of larger pictures. Each size is computed once.
     """
 
     def __init__(self, config: OpenAutoGLMConfig) -> None:
         super().__init__()
         self.tower = AutoModel.from_config(config.vision_config)
         self.pooling = config.image_pooling
-        self.grid = config.region_grid
-        self.whole_size = config.whole_size
+        self.whole_sizes = tuple(config.whole_sizes)
+        self.grids = tuple((size, cells) for size, cells in config.region_grids)
         self.hidden_size: int = config.vision_config.hidden_size
 
-    def forward(self, pixel_values: Tensor) -> Tensor:
+    def forward(self, pixel_values: Tensor, regions: bool = True) -> tuple[Tensor, Tensor]:
+        """Features of the whole [B, sizes, hidden], at least one, and of the regions [B, cells, hidden], or none."""
         if self.pooling == "pooler":
             pooled: Tensor = self.tower(pixel_values=pixel_values).pooler_output
-            return pooled.flatten(1).unsqueeze(1)
-        whole = self.features(self.reduced(pixel_values)).mean(dim=(2, 3)).unsqueeze(1)
-        if not self.grid:
-            return whole
-        cells = grid_pool(self.features(pixel_values), self.grid)
-        return torch.cat([whole, cells], dim=1)
+            whole = pooled.flatten(1).unsqueeze(1)
+            return whole, whole[:, :0]
+        sizes = self.whole_sizes or (pixel_values.shape[-1],)
+        grids = self.grids if regions else ()
+        maps = {size: self.features(resized(pixel_values, size)) for size in {*sizes, *(size for size, _ in grids)}}
+        whole = torch.stack([maps[size].mean(dim=(2, 3)) for size in sizes], dim=1)
+        return whole, torch.cat([whole[:, :0], *(grid_pool(maps[size], cells) for size, cells in grids)], dim=1)
 
     def features(self, pixel_values: Tensor) -> Tensor:
         """The tower's feature map, [B, hidden, h, w]."""
         maps: Tensor = self.tower(pixel_values=pixel_values).last_hidden_state
         return maps
 
-    def reduced(self, pixel_values: Tensor) -> Tensor:
-        """The picture at ``whole_size``, [B, 3, whole_size, whole_size]."""
-        if self.whole_size is None or self.whole_size == pixel_values.shape[-1]:
-            return pixel_values
-        side = (self.whole_size, self.whole_size)
-        return F.interpolate(pixel_values, size=side, mode="bilinear", align_corners=False, antialias=True)
+
+def resized(pixel_values: Tensor, size: int) -> Tensor:
+    """The picture at ``size``, [B, 3, size, size]."""
+    if pixel_values.shape[-1] == pixel_values.shape[-2] == size:
+        return pixel_values
+    return F.interpolate(pixel_values, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
 
 
 def grid_pool(features: Tensor, grid: int) -> Tensor:

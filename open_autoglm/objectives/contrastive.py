@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from open_autoglm.errors import SettingError
 from open_autoglm.modeling.similarity import Similarity
 
 from .objective import Result, batch_figures
@@ -17,14 +18,31 @@ from .temperature import inverse_temperature
 
 
 class Contrastive(nn.Module):
-    """InfoNCE of every picture against all texts and of every text against all pictures, averaged."""
+    """InfoNCE of every picture against all texts and of every text against all pictures, averaged.
+
+    ``label_smoothing``, 0..1: that share of each row's target is spread over all candidates (1512.00567), so that
+    few pictures are not learned by heart.
+    """
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        if not 0 <= label_smoothing < 1:
+            raise SettingError(f"label_smoothing is {label_smoothing}: it must be from 0 to below 1.")
+        self.label_smoothing = label_smoothing
 
     def forward(self, pairs: Pairs, similarity: Similarity, logit_scale: Tensor) -> Result:
         scale = inverse_temperature(logit_scale)
         logits = scale * similarity(pairs.images, pairs.texts)
         positive = pairs.positive
-        loss = (info_nce(logits, positive) + info_nce(logits.T, positive.T)) / 2
+        loss = (self.one_way(logits, positive) + self.one_way(logits.T, positive.T)) / 2
         return Result(loss, batch_figures(logits, positive) | {"temperature": 1 / scale.detach()})
+
+    def one_way(self, logits: Tensor, positive: Tensor) -> Tensor:
+        """InfoNCE of rows against columns, smoothed."""
+        loss = info_nce(logits, positive)
+        if not self.label_smoothing:
+            return loss
+        return loss.lerp(-logits.log_softmax(dim=1).mean(), self.label_smoothing)
 
 
 def info_nce(logits: Tensor, positive: Tensor) -> Tensor:

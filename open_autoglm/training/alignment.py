@@ -32,8 +32,6 @@ class Encoder(nn.Module):
         super().__init__()
         self.model = model
         self.parts = parts
-        if not parts:
-            model.vision.grid = 0
 
     def forward(self, pixel_values: Tensor, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> Pairs:
         images = self.images(pixel_values)
@@ -41,9 +39,9 @@ class Encoder(nn.Module):
 
     def images(self, pixel_values: Tensor) -> Features:
         """Pictures, and their regions where wanted; a model without regions has the whole as its only one."""
-        views = self.model.get_image_views(pixel_values).float()
         if not self.parts:
-            return Features(views[:, 0])
+            return Features(self.model.get_image_features(pixel_values).float())
+        views = self.model.get_image_views(pixel_values).float()
         regions = views[:, 1:] if views.shape[1] > 1 else views
         return Features(views[:, 0], Parts(regions, regions.new_ones(regions.shape[:2], dtype=torch.bool)))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, get_type_hints
@@ -31,8 +32,12 @@ from .recipe import ModelSettings, ObjectiveSettings, Recipe, Towers
 def build_model(settings: ModelSettings) -> tuple[OpenAutoGLM, OpenAutoGLMProcessor]:
     """The model where a training starts, and the processor of its bundle."""
     check_config(settings.config)
-    if settings.towers is not None:
-        return from_towers(settings.towers, settings.config)
+    model, processor = started(settings) if settings.towers is None else from_towers(settings.towers, settings.config)
+    return model, processor if settings.picture_size is None else at_size(processor, settings.picture_size)
+
+
+def started(settings: ModelSettings) -> tuple[OpenAutoGLM, OpenAutoGLMProcessor]:
+    """A model of a bundle or hub id; heads of another kind than there start at random."""
     start = str(settings.start)
     folder = find_bundle(start)
     try:
@@ -40,6 +45,8 @@ def build_model(settings: ModelSettings) -> tuple[OpenAutoGLM, OpenAutoGLMProces
         for name, value in settings.config.items():
             setattr(config, name, value)
         model = OpenAutoGLM.from_pretrained(start, config=config)
+        if "logit_scale" in settings.config:
+            model.logit_scale.data.fill_(math.log(config.logit_scale))
         processor = OpenAutoGLMProcessor.from_pretrained(folder or start)
     except (OSError, ValueError, RuntimeError) as error:
         raise BundleError(f"model.start is {start!r}, which cannot be loaded: {reason(error)}.") from error
@@ -81,6 +88,8 @@ def build_alignment(recipe: Recipe, model: OpenAutoGLM, used: Preprocessing) -> 
         recompute_activations(model)
     leave_out_unused(model, used)
     frozen = freeze(model, recipe.optimisation.frozen)
+    if recipe.optimisation.fixed_statistics:
+        frozen += [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     return Alignment(
         model,
         similarity,
@@ -121,10 +130,19 @@ def single_objective(chosen: ObjectiveSettings, width: int) -> Any:
 
 
 def training_processor(recipe: Recipe, model: OpenAutoGLM, processor: OpenAutoGLMProcessor) -> OpenAutoGLMProcessor:
-    """The processor with pictures of the size that is trained on, smaller than in use where regions are not needed."""
+    """The processor with pictures of the size that is trained on: no larger than what the whole picture's vector sees.
+
+    Regions need the size in use.
+    """
+    whole = None if recipe.model.similarity == "region_word" else max(model.config.whole_sizes, default=None)
+    side = recipe.model.training_size or whole
+    return processor if side is None else at_size(processor, side)
+
+
+def at_size(processor: OpenAutoGLMProcessor, side: int) -> OpenAutoGLMProcessor:
+    """The processor with square pictures of another size; one of other shapes stays as it is."""
     used = processor.image_processor.preprocessing
-    whole = model.config.whole_size if recipe.model.similarity != "region_word" else None
-    if (side := recipe.model.picture_size or whole) is None or used.height != used.width:
+    if used.height != used.width:
         return processor
     crop = round(used.crop_from * side / used.height) if used.crop_from else None
     prepared = replace(used, height=side, width=side, crop_from=crop)

@@ -37,8 +37,9 @@ class ModelSettings:
     """``start``: a bundle's name, its directory or a hub id; ``towers`` instead of it makes a model anew.
 
     ``config`` overrides fields of OpenAutoGLMConfig: a head of another kind starts at random. ``picture_size``: the
-    side in pixels at which pictures are trained on; None takes the model's own, and its ``whole_size`` where only
-    whole pictures are compared.
+    side in pixels of the pictures that the model sees in use; None keeps the start's. ``training_size``: the side at
+    which they are trained on, where it differs; smaller trains faster, and convolutional towers see best at sizes
+    somewhat above it (1906.06423).
     """
 
     start: str | None = None
@@ -46,8 +47,12 @@ class ModelSettings:
     config: Mapping[str, Any] = field(default_factory=dict)
     similarity: Literal["cosine", "euclidean", "bilinear", "region_word"] = "cosine"
     picture_size: int | None = None
+    training_size: int | None = None
 
     def __post_init__(self) -> None:
+        for name in ("picture_size", "training_size"):
+            if (value := getattr(self, name)) is not None:
+                at_least(value, name, 1)
         if (self.start is None) == (self.towers is None):
             raise SettingError("A model needs either start, such as open-autoglm-base, or towers.")
 
@@ -101,7 +106,8 @@ class Optimisation:
 
     - ``learning_rate``; ``rates`` gives parts of the model their own, by the beginning of their names (``text.tower``,
       ``image_head``, ``logit_scale``, ``objective``); ``layer_decay`` makes each layer of a tower learn that many
-      times as fast as the one above it. ``frozen``: parts, named alike, that do not learn.
+      times as fast as the one above it. ``frozen``: parts, named alike, that do not learn. ``fixed_statistics``:
+      batch normalisation keeps the statistics that it has, as small batches and pretrained towers want.
     - ``schedule`` after a ``warmup`` of that share of all steps, or that many steps where it is 1 or more.
     - ``epochs``, or ``steps`` where given. ``batch_size``: pairs in a process that are compared with each other;
       ``chunk`` of them are encoded at a time (cached gradients); null encodes all at once.
@@ -113,6 +119,7 @@ class Optimisation:
     rates: Mapping[str, float] = field(default_factory=dict)
     layer_decay: float = 1.0
     frozen: tuple[str, ...] = ()
+    fixed_statistics: bool = False
     weight_decay: float = 0.05
     beta2: float = 0.98
     schedule: Literal["cosine", "linear", "constant"] = "cosine"

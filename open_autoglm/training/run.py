@@ -171,7 +171,6 @@ def write_bundle(run: Run, recipe: Recipe, folder: Path, figures: Mapping[str, f
     if (folder / BEST).exists():
         load_model(kept, str(folder / BEST))
     model = kept.encoder.model
-    model.vision.grid = model.config.region_grid
     model.config.logit_scale = float(model.logit_scale.detach().exp())
     return make_bundle(
         model.float().cpu().eval(),
