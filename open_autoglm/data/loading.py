@@ -102,13 +102,13 @@ def _source(settings: DataSettings, sources: Mapping[str, Source]) -> Source:
 def _second(join: Join, sources: Mapping[str, Source]) -> dict[str, dict[str, Any]]:
     """The second table's rows by the value they are joined on."""
     table = _source(settings := DataSettings(join.path), sources)(settings)
-    if join.on not in table.columns:
-        raise DataError(f"{join.path} has no column {join.on!r}; its columns are {', '.join(table.columns)}.")
+    if join.by not in table.columns:
+        raise DataError(f"{join.path} has no column {join.by!r}; its columns are {', '.join(table.columns)}.")
     found: dict[str, dict[str, Any]] = {}
     for row in table.rows:
-        value = str(row.cells.get(join.on))
+        value = str(row.cells.get(join.by))
         if row.problem or value in found:
-            raise DataError(f"{row.where} of {join.path} {row.problem or f'repeats {join.on} {value}'}: repair it.")
+            raise DataError(f"{row.where} of {join.path} {row.problem or f'repeats {join.by} {value}'}: repair it.")
         found[value] = {name: row.cells.get(name) for name in table.columns}
     return found
 
@@ -117,9 +117,9 @@ def _with(row: Row, join: Join | None, second: Mapping[str, dict[str, Any]]) -> 
     """The row with the second table's cells; its own win."""
     if join is None or row.problem:
         return row
-    value = row.cells.get(join.on)
+    value = row.cells.get(join.by)
     if (extra := second.get(str(value))) is None:
-        return replace(row, problem=f"no row of {Path(join.path).name} has {join.on} {value!r}")
+        return replace(row, problem=f"no row of {Path(join.path).name} has {join.by} {value!r}")
     return replace(row, cells={**extra, **row.cells})
 
 

@@ -16,10 +16,10 @@ from open_autoglm.runtime.images import ImageLimits
 
 @dataclass(frozen=True)
 class Join:
-    """Another table (CSV, JSONL or Parquet) whose columns are added to each row with the same value in ``on``."""
+    """Another table (CSV, JSONL or Parquet) whose columns are added to each row with the same value in ``by`` (``on`` is a truth value in YAML)."""
 
     path: str
-    on: str
+    by: str
 
 
 @dataclass(frozen=True)
