@@ -16,7 +16,7 @@ from open_autoglm.runtime.images import ImageLimits
 
 @dataclass(frozen=True)
 class Join:
-    """Another table (CSV, JSONL or Parquet) whose columns are added to each row with the same value in ``by`` (``on`` is a truth value in YAML)."""
+    """Another table (CSV, JSONL or Parquet) whose columns are added to each row with the same value in ``by``."""
 
     path: str
     by: str
