@@ -13,9 +13,8 @@ from safetensors.torch import load_file
 from training_parts import prepare_folder, recipe
 from transformers import TrainerCallback
 
-from open_autoglm.errors import BundleError, DataError, SettingError
+from open_autoglm.errors import BundleError, DataError, SettingError, TrainingError
 from open_autoglm.training.checkpoints import checkpoints
-from open_autoglm.training.failures import TrainingError
 from open_autoglm.training.optimiser import layers_above
 from open_autoglm.training.run import Run, folder_of, start
 from open_autoglm.training.trainer import BEST, Progress

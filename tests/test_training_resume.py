@@ -18,9 +18,8 @@ import torch
 from training_parts import SIZE, prepare_folder, recipe
 from transformers import TrainerCallback, ViTConfig
 
-from open_autoglm.errors import DataError
+from open_autoglm.errors import DataError, TrainingError
 from open_autoglm.training.checkpoints import checkpoints
-from open_autoglm.training.failures import TrainingError
 from open_autoglm.training.log import RunLog
 from open_autoglm.training.recipe import Recipe
 from open_autoglm.training.run import Run, folder_of, start, train

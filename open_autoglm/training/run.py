@@ -18,11 +18,11 @@ from transformers.trainer_callback import TrainerState
 from transformers.utils.logging import disable_progress_bar
 
 from open_autoglm.compression.bundling import make_bundle
+from open_autoglm.errors import TrainingError
 from open_autoglm.modeling import OpenAutoGLMProcessor
 
 from .building import build_alignment, build_model, training_processor
 from .checkpoints import Identity, checkpoints
-from .failures import TrainingError
 from .material import Splits, open_splits, prepare
 from .preflight_finding import Finding
 from .reading import to_plain, to_yaml
