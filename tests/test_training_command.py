@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
+from torch_parts import one_thread as one_thread
+from training_parts import folder as folder
 from training_parts import pictures_csv, prepare_folder, recipe, write_recipe
 from typer.testing import CliRunner, Result
 
@@ -22,20 +22,6 @@ from open_autoglm.training.preflight_finding import Finding
 from open_autoglm.training.preflight_kept import Preflight, keep, kept
 from open_autoglm.training.reading import read_recipe
 from open_autoglm.training.run import folder_of, start, train
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """The models are tiny: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return prepare_folder(tmp_path_factory.mktemp("command"))
 
 
 def autoglm(*words: object) -> Result:
