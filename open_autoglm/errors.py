@@ -5,6 +5,7 @@ OpenAutoGLMError
 ├── ImageError           a picture that cannot be used
 ├── TextError            a sentence that cannot be used
 ├── DataError            training data that is missing, unreadable, or has too many rows that cannot be used
+├── TrainingError        a training that cannot go on
 ├── IndexStoreError      an index that is missing, damaged, busy or cannot be written
 │   └── SpaceMismatch    an index made by a model of another embedding space
 ├── PictureNotFound      an id that the index does not hold
@@ -52,6 +53,10 @@ class TextError(OpenAutoGLMError):
 
 class DataError(OpenAutoGLMError):
     """Training data that is missing, unreadable, or has too many rows that cannot be used."""
+
+
+class TrainingError(OpenAutoGLMError):
+    """A training that cannot go on: a loss that is not a number, a checkpoint of another recipe, a full disk."""
 
 
 class IndexStoreError(OpenAutoGLMError):

@@ -174,9 +174,12 @@ def check_text(fields: Mapping[str, Any]) -> None:
 
 
 def check_template(template: Any) -> None:
-    """A sentence with {} where the label goes; ValueError where it is not one."""
-    if not isinstance(template, str) or "{}" not in template or set(template.replace("{}", "")) & {"{", "}"}:
-        raise ValueError(f"the template is {template!r} instead of a sentence with {{}} where the label goes")
+    """A sentence with {} once, where the label goes; ValueError where it is not one."""
+    if not isinstance(template, str) or template.count("{}") != 1 or set(template.replace("{}", "")) & {"{", "}"}:
+        raise ValueError(
+            f"the template is {template!r} instead of a sentence with {{}} where the label goes, once, "
+            "and no other braces"
+        )
 
 
 def check_calibration(fields: Mapping[str, Any]) -> None:

@@ -142,6 +142,7 @@ def test_unknown_names_and_plain_directories_are_refused(tmp_path: Path) -> None
         (("preprocessing", "text", "unknown_id"), [100]),
         (("preprocessing", "text", "template"), "a photo"),
         (("preprocessing", "text", "template"), "a {} {name}"),
+        (("preprocessing", "text", "template"), "a {}, a {}"),
         (("graphs", "text", "int8", "file"), 3),
         (("graphs", "text", "int8", "file"), "onnx/other.onnx"),
         (("graphs", "text", "int8", "outputs", "vectors"), "float32[n, 256]"),

@@ -284,6 +284,8 @@ def test_grocery_photos_take_their_names_from_the_second_table() -> None:
         ({"path": "a.csv", "captions": "text"}, r"give a list, \[text\]"),
         ({"path": "a.csv", "templates": ("a photo",)}, "needs {} for the class"),
         ({"path": "a.csv", "templates": ("{a.__class__}",)}, "needs {} for the class"),
+        ({"path": "a.csv", "templates": ("a {}, a {}",)}, "for the class, once"),
+        ({"path": "a.csv", "templates": ("a {0}",)}, "needs {} for the class"),
         ({"path": "a.csv", "templates": ("{",)}, "cannot be read"),
         ({"path": "a.csv", "max_bad_share": 2}, "share from 0 to 1"),
         ({"path": "a.csv", "check": "twice"}, "one of decode, header, none"),

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 from test_objectives_pairs import CASES, LABELS, Towers, encode, gradients, parts_of, random_batch
-from test_objectives_pairs import one_thread as one_thread
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch_parts import one_thread as one_thread
 
 from open_autoglm.errors import SettingError
 from open_autoglm.modeling.similarity import Cosine, Features

@@ -10,8 +10,8 @@ import pytest
 import torch
 import torch.distributed as dist
 from test_objectives_pairs import CASES, LABELS, gradients, parts_of, random_batch
-from test_objectives_pairs import one_thread as one_thread
 from torch.nn.parallel import DistributedDataParallel
+from torch_parts import one_thread as one_thread
 
 from open_autoglm.objectives import GradCache, Step, gather
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch_parts import one_thread as one_thread
 
 from open_autoglm.errors import SettingError
 from open_autoglm.modeling.similarity import SIMILARITIES, Features, Parts, Similarity
@@ -29,15 +30,6 @@ from open_autoglm.objectives.pairs import shares_key
 
 WIDTH = 6
 LABELS = torch.tensor([0, 1, 2, 1, 3, 4, 0, 5, 1, 6])
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tensors this small are slower on several threads, a hundred times so on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def random_pairs(labels: Tensor = LABELS, seed: int = 0, noise: float = 0.5) -> Pairs:

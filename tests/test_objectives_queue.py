@@ -8,8 +8,8 @@ import pytest
 import torch
 from test_objectives import written_out_info_nce
 from test_objectives_pairs import LABELS, WIDTH, Towers, encode, parts_of, random_batch, random_pairs
-from test_objectives_pairs import one_thread as one_thread
 from torch import Tensor
+from torch_parts import one_thread as one_thread
 
 from open_autoglm.errors import SettingError
 from open_autoglm.modeling.similarity import Cosine, RegionWord

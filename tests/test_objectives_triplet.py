@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from test_objectives_pairs import LABELS, encode, loss_of, parts_of, random_batch, random_pairs
-from test_objectives_pairs import one_thread as one_thread
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch_parts import one_thread as one_thread
 
 from open_autoglm.errors import SettingError
 from open_autoglm.modeling.similarity import Cosine, Features

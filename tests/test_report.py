@@ -19,7 +19,7 @@ from open_autoglm.data import DataSettings, open_source
 from open_autoglm.errors import DataError
 from open_autoglm.training.preflight_finding import Finding
 from open_autoglm.training.report import write_facts, write_report
-from open_autoglm.training.report_curves import Series, chart, number_text, restless, scale, short, smooth, thin
+from open_autoglm.training.report_curves import SIZE, Series, chart, number_text, restless, scale, short, smooth, thin
 from open_autoglm.training.report_facts import read_log
 
 PIXEL = "data:image/jpeg;base64,/9j/4AAQSkZJRg=="
@@ -170,6 +170,13 @@ def test_a_line_breaks_where_there_is_no_number() -> None:
     assert [line.path.count("M") for line in drawn.lines] == [2]
     assert chart("x", [Series("x", ((1, math.nan), (2, 1e308)))]) is None
     assert chart("x", [Series("x", ((1, 3.0),))]) is not None
+
+
+def test_every_label_of_the_scale_has_its_rule() -> None:
+    drawn = chart("x", [Series("x", ((1, 0.2), (2, 3.9)))])
+    assert drawn is not None
+    assert len(drawn.up) > 2
+    assert [rule.path for rule in drawn.rules] == [f"M0.0 {SIZE / 100 * tick.at:.1f}H{SIZE}" for tick in drawn.up]
 
 
 def test_numbers_are_written_as_one_reads_them() -> None:

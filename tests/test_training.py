@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,29 +9,16 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_parts import prepare_folder, recipe
+from torch_parts import one_thread as one_thread
+from training_parts import folder as folder
+from training_parts import recipe
 from transformers import TrainerCallback
 
-from open_autoglm.errors import BundleError, DataError, SettingError
+from open_autoglm.errors import BundleError, DataError, SettingError, TrainingError
 from open_autoglm.training.checkpoints import checkpoints
-from open_autoglm.training.failures import TrainingError
 from open_autoglm.training.optimiser import layers_above
 from open_autoglm.training.run import Run, folder_of, start
 from open_autoglm.training.trainer import BEST, Progress
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """The models are tiny: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return prepare_folder(tmp_path_factory.mktemp("training"))
 
 
 def trained(folder: Path, name: str, callbacks: Any = (), **changes: Any) -> Run:

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
+import html
 import json
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
-from training_parts import pictures_csv, prepare_folder, write_recipe
+from torch_parts import one_thread as one_thread
+from training_parts import folder as folder
+from training_parts import pictures_csv, prepare_folder, recipe, write_recipe
 from typer.testing import CliRunner, Result
 
 import open_autoglm
 from open_autoglm.cli import app
+from open_autoglm.errors import DataError
+from open_autoglm.training.preflight_finding import Finding
+from open_autoglm.training.preflight_kept import Preflight, keep, kept
 from open_autoglm.training.reading import read_recipe
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """The models are tiny: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return prepare_folder(tmp_path_factory.mktemp("command"))
+from open_autoglm.training.run import folder_of, start, train
 
 
 def autoglm(*words: object) -> Result:
@@ -87,6 +79,7 @@ def test_a_run_that_only_lacks_its_bundle_gets_it(
     assert result.exit_code == 0, (result.stderr, result.exception)
     assert f"Wrote the bundle {tmp_path / 'tiny' / 'bundle'}" in result.stdout
     assert "Trained 6 of 6 steps" in result.stdout
+    assert "The data was not looked over before the training" in (tmp_path / "tiny" / "report.html").read_text()
 
 
 def test_a_stopped_run_says_how_to_go_on(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,6 +137,39 @@ def test_data_with_errors_is_not_learned_from(folder: Path, tmp_path: Path) -> N
     found = json.loads(result.stdout)
     assert (found["passed"], found["overfit"]) == (False, None)
     assert any("same pictures in two splits" in finding["kind"] for finding in found["findings"])
+
+
+def test_what_the_check_found_is_in_the_report(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("open_autoglm.training.preflight_overfit.STEPS", 2)
+    path = write_recipe(folder, optimisation={"learning_rate": 1e-9})
+    checked = json.loads(autoglm(path, "--to", tmp_path, "--check", "--json").stdout)["findings"]
+    assert "overfit" in {finding["kind"] for finding in checked}
+    result = autoglm(path, "--to", tmp_path, "--set", "optimisation.learning_rate=1e-3", "--set", "output.keep=1")
+    assert result.exit_code == 0, (result.stderr, result.exception)
+    facts = json.loads((tmp_path / "tiny" / "facts.json").read_text())
+    assert facts["findings"] == checked
+    assert facts["preflight"] == "Found with this data and another recipe: optimisation.learning_rate was 1e-09."
+    page = html.unescape((tmp_path / "tiny" / "report.html").read_text())
+    assert all(said in page for said in (facts["preflight"], *(finding["what"] for finding in checked)))
+
+
+def test_a_run_tells_its_own_check_from_another_s(tmp_path: Path) -> None:
+    made = recipe(prepare_folder(tmp_path), optimisation={"steps": 1})
+    run = folder_of(made)
+    identity = start(made, run).trainer.identity
+    assert kept(run, identity).checked.startswith("The data was not looked over")
+    found = Finding("small batch", "warning", "It is small.", "Raise it.", 3, ("one", "two"))
+    keep(run, identity, [found])
+    assert kept(run, identity) == Preflight((found,), "Found with the recipe and the data of this training.")
+    keep(run, replace(identity, data={"train": "other"}), [found])
+    assert kept(run, identity) == Preflight(
+        (), "Other data than this was looked over: autoglm train --check does it anew."
+    )
+    for damaged in ("{", "[]", '{"findings": []}', '{"recipe": {}, "data": {}, "findings": [{"examples": 1}]}'):
+        (run / "preflight.json").write_text(damaged)
+        with pytest.raises(DataError, match=r"preflight\.json .*: remove it"):
+            train(made)
+    assert not (run / "facts.json").exists()
 
 
 def test_the_help_has_an_example() -> None:

@@ -96,6 +96,16 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, sections: dict[str
 
 
 @pytest.mark.parametrize(
+    "template",
+    ["a photo", "", "a {colour} {}", "a {name}", "a {:>9}", "a {!r}", "a {0}", "a {}, a {}", "a {", "{{}} {}"],
+)
+def test_a_template_that_no_bundle_takes_is_refused_before_the_training(tmp_path: Path, template: str) -> None:
+    message = refused(tmp_path, output={"template": template})
+    assert f"output: the template is {template!r}" in message
+    assert message.endswith("write it like 'a photo of a {}'.")
+
+
+@pytest.mark.parametrize(
     ("change", "said"),
     [
         ("optimisation.epoch=1", "did you mean optimisation.epochs"),

@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch_parts import one_thread as one_thread
 from training_parts import SIZE, prepare_folder, recipe
+from training_parts import folder as folder
 from transformers import TrainerCallback, ViTConfig
 
-from open_autoglm.errors import DataError
+from open_autoglm.errors import DataError, TrainingError
 from open_autoglm.training.checkpoints import checkpoints
-from open_autoglm.training.failures import TrainingError
 from open_autoglm.training.log import RunLog
 from open_autoglm.training.recipe import Recipe
 from open_autoglm.training.run import Run, folder_of, start, train
@@ -40,20 +41,6 @@ EVERYTHING = {
 VIT = ViTConfig(
     hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, image_size=SIZE, patch_size=16
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """The models are tiny: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return prepare_folder(tmp_path_factory.mktemp("resume"))
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import yaml
 from data_parts import draw_folder, write_csv
@@ -97,3 +98,9 @@ def prepare_folder(folder: Path, count: int = 24, **changes: Any) -> Path:
     pictures_csv(folder, count)
     tiny_model(folder / "start", **changes)
     return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with pictures and a model to start from, for all tests of a file."""
+    return prepare_folder(tmp_path_factory.mktemp("training"))

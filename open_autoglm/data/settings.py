@@ -96,9 +96,10 @@ def fields_of(template: str) -> tuple[str, ...]:
     except (ValueError, TypeError) as error:
         raise SettingError(f"The template {template!r} cannot be read ({error}): write it like 'a {{}}'.") from error
     names = tuple(name for _, name, _, _ in parts if name is not None)
-    # Only plain names: "{a.b}" and "{a[0]}" would reach into Python objects.
-    if not names or any(re.search(r"[.\[\]]", name) for name in names) or any(spec or conv for *_, spec, conv in parts):
-        raise SettingError(f"The template {template!r} needs {{}} for the class, or {{column}}, without a format.")
+    # Only plain names: "{a.b}" and "{a[0]}" would reach into Python objects, "{0}" and a second "{}" are places.
+    plain = not any(re.search(r"[.\[\]]|^\d+$", name) for name in names) and names.count("") <= 1
+    if not names or not plain or any(spec or conversion for *_, spec, conversion in parts):
+        raise SettingError(f"The template {template!r} needs {{}} for the class, once, or {{column}}, and no format.")
     return names
 
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .failures import TrainingError
+from open_autoglm.errors import TrainingError
+
 from .reading import differences, reason, shown
 
 PREFIX = "checkpoint-"

@@ -12,11 +12,15 @@ from open_autoglm.modeling import OpenAutoGLMConfig
 from open_autoglm.objectives import QueueContrastive
 
 from .building import build_model, build_objective
+from .checkpoints import Identity
 from .material import Splits, open_splits
 from .preflight_data import check_data
 from .preflight_finding import BatchPlan, Finding
+from .preflight_kept import keep
 from .preflight_overfit import Overfit, check_overfit
+from .reading import to_plain
 from .recipe import Recipe
+from .run import folder_of
 from .trainer import Report
 
 
@@ -45,15 +49,17 @@ def check(
     """Looks over the data and tries the model for about ``seconds``.
 
     ``reading`` is told of rows read, ``looking`` of pictures looked at, ``report`` of the trial's steps. Data that has
-    errors is not learned from.
+    errors is not learned from. What was found is kept in the run's folder, for the report of the training.
     """
     splits = open_splits(recipe.data, recipe.optimisation.seed, reading)
     config = build_model(recipe.model)[0].config
     findings = check_data(splits.named, plan_of(recipe, config), recipe.data.train.limits, looking)
-    if any(finding.severity == "error" for finding in findings):
-        return Checked(findings, None, splits)
-    overfit, verdict = check_overfit(recipe, splits.train, seconds, report)
-    return Checked(tuple(sorted((*findings, verdict), key=lambda one: one.rank)), overfit, splits)
+    checked = Checked(findings, None, splits)
+    if checked.passed:
+        overfit, verdict = check_overfit(recipe, splits.train, seconds, report)
+        checked = Checked(tuple(sorted((*findings, verdict), key=lambda one: one.rank)), overfit, splits)
+    keep(folder_of(recipe), Identity(to_plain(recipe), splits.fingerprints), checked.findings)
+    return checked
 
 
 def plan_of(recipe: Recipe, config: OpenAutoGLMConfig) -> BatchPlan:

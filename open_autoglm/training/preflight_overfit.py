@@ -15,8 +15,8 @@ import numpy as np
 from transformers import TrainerCallback
 
 from open_autoglm.data import Records
+from open_autoglm.errors import TrainingError
 
-from .failures import TrainingError
 from .material import Splits
 from .preflight_finding import Finding, Severity
 from .recipe import Evaluation, Output, Recipe

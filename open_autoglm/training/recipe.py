@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from open_autoglm.data import Augmentation, DataSettings
 from open_autoglm.errors import SettingError
+from open_autoglm.manifest import check_template
 from open_autoglm.objectives import MomentumSchedule
 
 
@@ -175,7 +176,7 @@ class Output:
 
     A checkpoint is written every ``checkpoint_minutes`` and, where given, every ``checkpoint_steps``; the last
     ``keep`` stay. ``packed`` stores the bundle's matrices as int8 rows, ``int8_text`` adds a quantised text graph,
-    ``template`` turns a label into a sentence.
+    ``template`` turns a label into a sentence: ``{}`` stands once, where the label goes.
     """
 
     folder: str = "runs"
@@ -190,6 +191,10 @@ class Output:
     def __post_init__(self) -> None:
         at_least(self.keep, "keep", 1)
         at_least(self.log_every, "log_every", 1)
+        try:
+            check_template(self.template)  # the bundle's own rule: it would be refused there, after the training
+        except ValueError as error:
+            raise SettingError(f"{error}; write it like 'a photo of a {{}}'.") from error
 
 
 @dataclass(frozen=True)

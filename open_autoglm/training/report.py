@@ -22,7 +22,7 @@ import jinja2
 from open_autoglm.evaluation.result import Evaluation
 from open_autoglm.evaluation.summary import headline, notes, tables
 
-from .report_curves import Chart, Series, chart, number_text
+from .report_curves import SIZE, Chart, Series, chart, number_text
 from .report_facts import EVALUATION, FACTS, LOG, RECIPE, Log, read_document, read_log, replace_text, write_facts
 
 __all__ = ["write_evaluation", "write_facts", "write_report"]
@@ -61,6 +61,7 @@ def write_report(run: Path) -> Path:
         lead=list(_lead(log, evaluation)),
         facts=facts,
         took=_took(log),
+        size=SIZE,
         charts=_charts(log),
         small=_small_charts(log),
         warnings=_warnings(log),

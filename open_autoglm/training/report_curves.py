@@ -43,7 +43,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Line:
-    """An SVG path; ``colour`` numbers the series from 1, ``kind`` is ``line``, ``faint`` or ``dots``."""
+    """An SVG path; ``colour`` numbers the series from 1, ``kind`` is ``line``, ``faint``, ``dots``, or ``rule`` (0)."""
 
     path: str
     colour: int
@@ -52,10 +52,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """``legend``: each series' colour, name and last value."""
+    """``legend``: each series' colour, name and last value; ``rules``: a line across at each label of ``up``."""
 
     title: str
     note: str
+    rules: tuple[Line, ...]
     lines: tuple[Line, ...]
     legend: tuple[tuple[int, str, str], ...]
     across: tuple[Tick, ...]
@@ -73,9 +74,11 @@ def chart(title: str, series: Sequence[Series], note: str = "", from_zero: bool 
     first, last = min(steps), max(steps)
     box = (first, last if last > first else first + 1, low, high)
     lines = [line for number, one in enumerate(series, 1) for line in _lines(one, number, box)]
+    rules = (Line(f"M{_at((first, value), box)}H{SIZE}", 0, "rule") for value in up)
     return Chart(
         title,
         note,
+        tuple(rules),
         tuple(sorted(lines, key=lambda line: ("faint", "line", "dots").index(line.kind))),
         tuple((number, one.name, number_text(one.finite[-1][1])) for number, one in enumerate(series, 1)),
         tuple(Tick(short(step), 100 * (step - box[0]) / (box[1] - box[0])) for step in _steps(first, last)),

@@ -37,7 +37,10 @@ class Log:
 
 
 def write_facts(run: Path, splits: Mapping[str, Records], findings: Sequence[Finding] = (), **more: Any) -> Path:
-    """Writes ``facts.json`` into a run's folder when the run starts; ``more`` is kept as it is (``command="..."``)."""
+    """Writes ``facts.json`` into a run's folder when the run starts.
+
+    ``more`` is kept as it is: ``preflight``, a sentence about where the findings come from, or ``command="..."``.
+    """
     facts = {
         "started": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "version": __version__,

@@ -1,7 +1,7 @@
 """One training from its recipe to its bundle, in a folder of its own.
 
-It knows where everything of a run lies: ``recipe.yaml``, ``log.jsonl``, ``facts.json``, ``checkpoints/``, ``bundle/``,
-``report.html``; it knows nothing about the terminal.
+It knows where everything of a run lies: ``preflight.json``, ``recipe.yaml``, ``log.jsonl``, ``facts.json``,
+``checkpoints/``, ``bundle/``, ``report.html``; it knows nothing about the terminal.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from transformers.trainer_callback import TrainerState
 from transformers.utils.logging import disable_progress_bar
 
 from open_autoglm.compression.bundling import make_bundle
+from open_autoglm.errors import TrainingError
 from open_autoglm.modeling import OpenAutoGLMProcessor
 
 from .building import build_alignment, build_model, training_processor
 from .checkpoints import Identity, checkpoints
-from .failures import TrainingError
 from .material import Splits, open_splits, prepare
-from .preflight_finding import Finding
+from .preflight_kept import kept
 from .reading import to_plain, to_yaml
 from .recipe import Recipe
 from .report import write_report
@@ -68,12 +68,11 @@ def train(
     resume: bool = False,
     report: Report | None = None,
     reading: Callable[[int], None] | None = None,
-    findings: Sequence[Finding] = (),
 ) -> Outcome:
     """Trains, or goes on from the last checkpoint, and makes the bundle.
 
-    ``report`` is told of every step, ``reading`` of the rows read. SettingError, DataError, BundleError or
-    TrainingError in one sentence for what cannot be.
+    ``report`` is told of every step, ``reading`` of the rows read. What a check found before goes into its facts.
+    SettingError, DataError, BundleError or TrainingError in one sentence for what cannot be.
     """
     folder, main = folder_of(recipe), os.environ.get("RANK", "0") == "0"
     last = last_checkpoint(folder, resume) if main or resume else None
@@ -81,10 +80,11 @@ def train(
     if main:
         folder.mkdir(parents=True, exist_ok=True)
         if last is None:
+            preflight = kept(folder, run.trainer.identity)
             (folder / "recipe.yaml").write_text(to_yaml(recipe), encoding="utf-8")
             for old in (run.trainer.run_log.path, folder / BEST):
                 old.unlink(missing_ok=True)
-            write_facts(folder, run.splits.named, findings)
+            write_facts(folder, run.splits.named, preflight.findings, preflight=preflight.checked)
     if last is not None and finished(last):
         run.trainer.identity.refuse_other(last)
         run.trainer._load_from_checkpoint(str(last))

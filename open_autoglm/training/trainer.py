@@ -22,13 +22,13 @@ from transformers.trainer_callback import TrainerState
 from transformers.trainer_utils import IntervalStrategy
 
 from open_autoglm.data import PairSampler, pair_loader
+from open_autoglm.errors import TrainingError
 from open_autoglm.objectives import GradCache, Step
 
 from . import checkpoints
 from .alignment import Alignment, encode
 from .arguments import training_arguments
 from .checkpoints import Identity
-from .failures import TrainingError
 from .interruption import Interruption
 from .log import RunLog
 from .material import Material

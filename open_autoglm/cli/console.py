@@ -17,10 +17,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from .commands import say, showable
+from .streams import say, showable
 
 if TYPE_CHECKING:
-    from .search import AddReport, Hit
+    from ..evaluation.summary import Table as Words
+    from ..search import AddReport, Hit
 
 NAMED = 10  # skipped files that are listed; the rest is counted
 LONGEST_QUERY = 60  # characters of a query that are repeated in an answer
@@ -90,6 +91,19 @@ def show_probabilities(probabilities: Mapping[str, float]) -> None:
     for label, probability in probabilities.items():
         table.add_row(f"{probability:.1%}", "█" * round(probability * BAR), Text(showable(label)))
     stdout().print(table)
+
+
+def show_tables(title: str, tables: Sequence[Words]) -> None:
+    """Tables of words under a title."""
+    out = stdout()
+    out.print(Text(showable(title)))
+    for table in tables:
+        shown = plain_table(*table.columns)
+        for number in table.numbers:
+            shown.columns[number].justify = "right"
+        for row in table.rows:
+            shown.add_row(*(Text(showable(cell)) for cell in row))
+        out.print(Text(f"\n{table.title}"), shown, sep="\n")
 
 
 def show_bundle(described: Mapping[str, Any]) -> None:

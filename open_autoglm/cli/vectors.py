@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ImageError, SettingError, TextError
-from .runtime.model import Model
+from ..errors import ImageError, SettingError, TextError
+from ..runtime.model import Model
 
 Report = Callable[[int, int], None]
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from .errors import SettingError
+from ..errors import SettingError
 
 Fact = str | int | float
 COLUMN = "path"

@@ -1,0 +1,120 @@
+"""Commands to find pictures: ``index`` and ``search``.
+
+It knows what they take; it knows nothing of how pictures are found, nor of how answers look.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .arguments import BASE, AsJson, IndexPath, RecordedBundle, Verbose, named_folder, named_path
+from .streams import print_json
+
+if TYPE_CHECKING:
+    from ..search import Index
+
+
+def index(
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", parser=named_folder, help="A folder of pictures, with its subfolders."),
+    ],
+    to: Annotated[
+        Path,
+        typer.Option("--to", metavar="INDEX", parser=named_path, help="The index to make, or to bring up to date."),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BUNDLE",
+            help=f"A bundle's name or directory; {BASE}, or the one the index was made with.",
+        ),
+    ] = None,
+    metadata: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TABLE",
+            exists=True,
+            dir_okay=False,
+            help="A CSV table: its column 'path' names pictures within DIR, the others are facts for --where.",
+        ),
+    ] = None,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Also remove the pictures of a folder that has none any more.")
+    ] = False,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Make a folder of pictures searchable, or bring its index up to date.
+
+    Pictures that have not changed are not read again; stopped in the middle, it goes on where it was.
+
+    \b
+    Examples:
+      autoglm index photos/ --to photos.index
+      autoglm index products/ --to products.index --metadata products.csv
+    """
+    from . import console
+    from .metadata import read_metadata
+
+    facts = read_metadata(metadata) if metadata else None
+    with open_or_create(to, model) as opened:
+        with console.progress("Indexing") as report:
+            result = opened.add(folder, metadata=facts, progress=lambda now: report(now.done, now.total), prune=prune)
+        if as_json:
+            print_json({"index": to, "pictures": len(opened), **asdict(result)})
+        else:
+            console.show_indexed(result, to, len(opened), model)
+
+
+def search(
+    path: IndexPath,
+    words: Annotated[str | None, typer.Argument(metavar="WORDS", help="What the picture shows.")] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="The most pictures to show.")] = 10,
+    where: Annotated[
+        str | None, typer.Option(metavar="EXPR", help='Only pictures whose facts fit, as in "price < 20".')
+    ] = None,
+    image: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", exists=True, dir_okay=False, help="Find pictures like this file."),
+    ] = None,
+    like: Annotated[int | None, typer.Option(metavar="ID", help="Find pictures like this one of the index.")] = None,
+    show_all: Annotated[bool, typer.Option("--all", help="Show the closest pictures, however poor.")] = False,
+    model: RecordedBundle = None,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Find pictures of an index: by words, by a picture, or like one it has.
+
+    Pictures that do not match are left out, so there may be fewer than -k, or none.
+
+    \b
+    Examples:
+      autoglm search photos.index "a red apple"
+      autoglm search photos.index "a dress" --where "price < 20" -k 5
+      autoglm search photos.index --image apple.jpg
+    """
+    from .. import load
+    from ..search import Index
+    from . import console
+
+    with Index.open(path, load(model) if model is not None else None) as opened:
+        hits = opened.search(words, image=image, like=like, k=k, where=where, cut=not show_all)
+    if as_json:
+        print_json({"index": path, "hits": [asdict(hit) for hit in hits]})
+    else:
+        console.show_hits(hits, path, words or (f"picture {like}" if image is None else str(image)), not show_all)
+
+
+def open_or_create(path: Path, model: str | None) -> Index:
+    """The index at ``path``; a new one where there is nothing yet, or an empty folder."""
+    from .. import load
+    from ..search import Index
+
+    if path.is_dir() and any(path.iterdir()):
+        return Index.open(path, load(model) if model is not None else None)
+    return Index.create(path, load(BASE if model is None else model), exist_ok=True)

@@ -1,0 +1,134 @@
+"""Commands for your own data: ``train``, and ``evaluate``, which measures; both need the extra 'train'.
+
+It knows what they take; it knows nothing of how a model learns, nor of metrics.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .arguments import AsJson, GivenBundle, Verbose, named_path
+from .failures import MISTAKE, STOPPED
+from .streams import print_json, say, showable
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", dir_okay=False, help="A recipe in YAML.")],
+    check: Annotated[
+        bool, typer.Option("--check", help="Only look over the data, and learn 128 pairs by heart: a few minutes.")
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; may be given several times."),
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--to", metavar="DIR", parser=named_path, help="Where runs go, each in a folder of its name; runs/."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Train a model on your pictures and captions, from a recipe; needs the extra 'train'.
+
+    The run keeps its recipe, log, checkpoints and, at its end, its bundle in runs/NAME. Stopped in the middle,
+    it goes on with --resume. On several processors: torchrun --nproc-per-node 2 -m open_autoglm train RECIPE.
+
+    \b
+    Examples:
+      autoglm train recipes/grocery.yaml --check
+      autoglm train recipes/grocery.yaml --set optimisation.epochs=5
+    """
+    from ..errors import needing
+
+    with needing("autoglm train", "train"):
+        from ..training import command
+    wanted = command.read(recipe, change or [], to)
+    if check:
+        checked = command.check_recipe(wanted)
+        if as_json:
+            print_json(command.describe_check(checked))
+        else:
+            for line in command.check_in_words(checked):
+                typer.echo(showable(line))
+        if not checked.passed:
+            raise typer.Exit(MISTAKE)
+        return
+    outcome = command.train_recipe(wanted, resume)
+    if as_json:
+        print_json(asdict(outcome))
+    else:
+        for line in command.outcome_in_words(outcome, recipe):
+            typer.echo(showable(line))
+    if outcome.stopped:
+        raise typer.Exit(STOPPED)
+
+
+def evaluate(
+    bundle: GivenBundle,
+    data: Annotated[
+        str,
+        typer.Argument(metavar="DATA", help="A CSV, JSONL or Parquet file, a folder, tar shards, or a hub data set."),
+    ],
+    picture: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column with the pictures.")] = None,
+    captions: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="A column with captions; may be given several times.")
+    ] = None,
+    label: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column with the classes.")] = None,
+    classes: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Class names, one a line, where the column has numbers.")
+    ] = None,
+    template: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="A sentence for a class, as in 'a photo of a {}'; several are averaged."),
+    ] = None,
+    similarity: Annotated[str, typer.Option(help="How vectors are compared: cosine or euclidean.")] = "cosine",
+    best_view: Annotated[bool, typer.Option("--best-view", help="Compare a picture's best view, as search does.")] = (
+        False
+    ),
+    split: Annotated[str | None, typer.Option(metavar="NAME", help="The split of a hub data set.")] = None,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Measure a bundle on your own data; needs the extra 'train'.
+
+    Captions are searched both ways (recall, mean average precision); classes are told apart by their names
+    alone. Columns with usual names are found by themselves. Rows that cannot be used are named.
+
+    \b
+    Examples:
+      autoglm evaluate open-autoglm-base photos.csv --captions title
+      autoglm evaluate my-bundle/ shoes/ --template "a photo of a {}"
+    """
+    from .. import load
+    from ..errors import needing
+    from ..runtime.calibration import Match
+    from . import console
+
+    with needing("Evaluation", "train"):
+        from ..data import DataSettings, open_source
+        from ..evaluation.evaluate import EvaluationSettings
+        from ..evaluation.evaluate import evaluate as measure
+        from ..evaluation.summary import headline, notes, tables
+    views = Match.BEST_VIEW if best_view else Match.WHOLE
+    settings = EvaluationSettings(similarity=similarity, views=views, templates=tuple(template or ()))
+    source = DataSettings(
+        data, picture=picture, captions=tuple(captions or ()), label=label, classes=classes, split=split
+    )
+    model = load(bundle)
+    with console.progress("Reading") as report:
+        records = open_source(source, lambda rows: report(rows, rows))
+    with console.progress("Embedding") as report:
+        found = measure(model, records, settings, progress=report).as_dict()
+    if as_json:
+        print_json(found)
+    else:
+        console.show_tables(headline(found), tables(found))
+        for note in notes(found):
+            say(note)
