@@ -29,6 +29,7 @@ class OpenAutoGLMConfig(PreTrainedConfig):
       how many of the best take part.
     - ``region_grid``: side of the grid of regions pooled beside the whole picture; 0 for none.
     - ``whole_size``: pixels to which the picture is reduced for its whole vector; None keeps the regions' size.
+    - ``similarity``: how texts are compared with pictures, a key of ``similarity.SIMILARITIES``; bilinear has weights.
     - ``max_text_tokens``: longer sentences are cut; with ``pad_text`` shorter ones are padded to it and the padding
       is attended to, as SigLIP was trained.
     """
@@ -52,6 +53,7 @@ class OpenAutoGLMConfig(PreTrainedConfig):
         whole_size: int | None = None,
         max_text_tokens: int = 128,
         pad_text: bool = False,
+        similarity: Literal["cosine", "euclidean", "bilinear", "region_word"] = "cosine",
         logit_scale: float = 100.0,
         **kwargs: Any,
     ) -> None:
@@ -69,6 +71,7 @@ class OpenAutoGLMConfig(PreTrainedConfig):
         self.whole_size = whole_size
         self.max_text_tokens = max_text_tokens
         self.pad_text = pad_text
+        self.similarity = similarity
         self.logit_scale = logit_scale
         super().__init__(**kwargs)
 

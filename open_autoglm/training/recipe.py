@@ -36,7 +36,9 @@ class Towers:
 class ModelSettings:
     """``start``: a bundle's name, its directory or a hub id; ``towers`` instead of it makes a model anew.
 
-    ``config`` overrides fields of OpenAutoGLMConfig: a head of another kind starts at random. ``picture_size``: the
+    ``config`` overrides fields of OpenAutoGLMConfig: a head of another kind starts at random. ``similarity``: how texts
+    are compared with pictures, in training, in evaluation and by whoever uses the bundle; bilinear goes on from the
+    matrix of a bilinear ``start``. ``picture_size``: the
     side in pixels at which pictures are trained on; None takes the model's own, and its ``whole_size`` where only
     whole pictures are compared.
     """
