@@ -50,24 +50,28 @@ class Bundle:
             if problem:
                 raise BundleError(f"The bundle {path} is damaged: {problem}; copy it again.")
         bundle = cls(path, manifest)
-        bundle._check_reference()
+        bundle._check_tensors()
         return bundle
 
-    def _check_reference(self) -> None:
-        """Refuses a calibration whose tensor does not lie in the space."""
-        if not self.manifest.calibration:
-            return
-        name = self.manifest.calibration["reference"]
-        try:
-            weights = self.weights
-        except BundleError:  # opened all the same, so that verify can name what is damaged
-            return
-        shape = weights.shape(name)
-        if len(shape) != 2 or not shape[0] or shape[1] != self.manifest.dimension:
-            raise BundleError(
-                f"{self.path / MANIFEST} is damaged (the calibration's reference {name} has the shape {shape} "
-                f"instead of [n, {self.manifest.dimension}]); copy the bundle again."
-            )
+    def _check_tensors(self) -> None:
+        """Refuses a calibration or a similarity whose tensor does not lie in the space."""
+        named = {
+            "the calibration's reference": (self.manifest.calibration.get("reference"), "n"),
+            "the similarity's matrix": (self.manifest.similarity.get("matrix"), self.manifest.dimension),
+        }
+        for what, (name, rows) in named.items():
+            if name is None:
+                continue
+            try:
+                weights = self.weights
+            except BundleError:  # opened all the same, so that verify can name what is damaged
+                return
+            shape = weights.shape(name)
+            if len(shape) != 2 or not shape[0] or shape[1] != self.manifest.dimension or rows not in ("n", shape[0]):
+                raise BundleError(
+                    f"{self.path / MANIFEST} is damaged ({what} {name} has the shape {shape} "
+                    f"instead of [{rows}, {self.manifest.dimension}]); copy the bundle again."
+                )
 
     @cached_property
     def weights(self) -> Weights:
@@ -112,6 +116,7 @@ class Bundle:
             "space": manifest.space,
             "dimension": manifest.dimension,
             "views": manifest.views,
+            "similarity": manifest.similarity["kind"],
             "bytes": sum(int(facts["size"]) for facts in manifest.files.values()),
             "graphs": {
                 f"{task}.{precision}": {"file": graph.file, "parity": dict(graph.parity)}

@@ -14,6 +14,8 @@ from typing import Any
 FORMAT = 1
 FIT = {"temperature", "offset", "slope", "margin"}
 KINDS = {"whole", "best_view"}
+SIMILARITIES = {"cosine", "euclidean", "bilinear", "region_word"}
+COSINE = {"kind": "cosine"}
 RESIZES = {"squash", "crop"}
 RESAMPLES = {"nearest", "bilinear", "bicubic", "lanczos"}
 MOST = 2**31 - 1  # of any size or count
@@ -48,8 +50,9 @@ class Manifest:
     """What ``manifest.json`` says.
 
     ``space`` identifies the embedding space: vectors are comparable exactly when it is equal. ``graphs`` maps a task
-    (``image``, ``text``) to its graphs by precision (``fp32``, ``int8``). ``files`` maps each file to its size in
-    bytes and its sha256.
+    (``image``, ``text``) to its graphs by precision (``fp32``, ``int8``). ``similarity`` is what the model was trained
+    with: its ``kind``, and for ``bilinear`` the tensor that is its ``matrix``; a bundle that says nothing is compared
+    by cosine. ``files`` maps each file to its size in bytes and its sha256.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Manifest:
     views: int
     preprocessing: Mapping[str, Any]
     graphs: Mapping[str, Mapping[str, Graph]]
+    similarity: Mapping[str, str] = field(default_factory=lambda: dict(COSINE))
     calibration: Mapping[str, Any] = field(default_factory=dict)
     quality: Mapping[str, Any] = field(default_factory=dict)
     sources: tuple[Mapping[str, str], ...] = ()
@@ -74,13 +78,20 @@ def parse_manifest(fields: Mapping[str, Any]) -> Manifest:
     calibration = table(fields, "calibration", {})
     if calibration:
         check_calibration(calibration)
+    similarity = table(fields, "similarity", COSINE)
+    check_similarity(similarity)
     files = table(fields, "files")
     for name in files:
         check_file(name, table(files, name))
     graphs = table(fields, "graphs")
-    shapes = {"image": f"float32[n, {views}, {dimension}]", "text": f"float32[n, {dimension}]"}
+    outputs = {
+        "image": {"vectors": f"float32[n, {views}, {dimension}]"},
+        "text": {"vectors": f"float32[n, {dimension}]"},
+    }
+    if similarity["kind"] == "region_word":
+        outputs["text"]["words"] = f"float32[n, t, {dimension}]"
     for task in graphs:
-        one_of(task, set(shapes), "a task in graphs")
+        one_of(task, set(outputs), "a task in graphs")
     return Manifest(
         name=text(fields, "name"),
         space=text(fields, "space"),
@@ -89,11 +100,12 @@ def parse_manifest(fields: Mapping[str, Any]) -> Manifest:
         preprocessing=preprocessing,
         graphs={
             task: {
-                precision: parse_graph(table(table(graphs, task), precision), files, shapes[task])
+                precision: parse_graph(table(table(graphs, task), precision), files, outputs[task])
                 for precision in table(graphs, task)
             }
             for task in graphs
         },
+        similarity=similarity,
         calibration=calibration,
         quality=table(fields, "quality", {}),
         sources=tuple(parse_sources(fields.get("sources", []))),
@@ -101,14 +113,15 @@ def parse_manifest(fields: Mapping[str, Any]) -> Manifest:
     )
 
 
-def parse_graph(fields: Mapping[str, Any], files: Mapping[str, Any], vectors: str) -> Graph:
-    """A graph's entry from its JSON, which must lie in ``files`` and give ``vectors`` of that shape."""
+def parse_graph(fields: Mapping[str, Any], files: Mapping[str, Any], wanted: Mapping[str, str]) -> Graph:
+    """A graph's entry from its JSON, which must lie in ``files`` and give the outputs that are ``wanted``."""
     file = text(fields, "file")
     if file not in files:
         raise ValueError(f"the graph {file!r} is not among its files")
     outputs = texts(fields, "outputs")
-    if outputs.get("vectors") != vectors:
-        raise ValueError(f"the graph {file!r} gives {outputs.get('vectors')!r} where {vectors} is expected")
+    for name, shape in wanted.items():
+        if outputs.get(name) != shape:
+            raise ValueError(f"the graph {file!r} gives the {name} {outputs.get(name)!r} where {shape} is expected")
     parity = table(fields, "parity")
     weights = table(fields, "weights", {})
     return Graph(
@@ -180,6 +193,14 @@ def check_template(template: Any) -> None:
             f"the template is {template!r} instead of a sentence with {{}} where the label goes, once, "
             "and no other braces"
         )
+
+
+def check_similarity(fields: Mapping[str, Any]) -> None:
+    """What a model is compared by."""
+    one_of(text(fields, "kind"), SIMILARITIES, "similarity.kind")
+    known_only(fields, {"kind", "matrix"} if fields["kind"] == "bilinear" else {"kind"}, "similarity")
+    if fields["kind"] == "bilinear":
+        text(fields, "matrix")
 
 
 def check_calibration(fields: Mapping[str, Any]) -> None:

@@ -177,7 +177,7 @@ def fit_meaning(model: OpenAutoGLM, tokenizer: Any, settings: Mapping[str, float
 
 @torch.no_grad()
 def fit_appearance(model: OpenAutoGLM, settings: Mapping[str, float]) -> None:
-    """Kernel ridge regression from the places of names to the weights of their classifiers, in their main directions."""
+    """Kernel ridge regression from the names' places to their classifiers' weights, in the weights' main directions."""
     head, classifier = model.text_head, model.image_head.classifier.weight
     centred = classifier - classifier.mean(dim=0)
     main = torch.linalg.svd(centred, full_matrices=False).Vh[: model.config.appearance_dim]

@@ -14,6 +14,7 @@ from PIL import Image
 
 from open_autoglm.errors import TextError
 from open_autoglm.runtime.images import ImageLimits, Preprocessing, prepare
+from open_autoglm.runtime.similarity import Cosine, Queries
 from open_autoglm.search import Index
 
 ROOT = Path(__file__).parent.parent
@@ -28,6 +29,7 @@ class ColourModel:
     bundle = SimpleNamespace(path=Path("colours"))  # of which an index only notes where it lies
     dimension = DIMENSION
     views = 3
+    similarity = Cosine()
     preprocessing = Preprocessing(16, 16, "squash", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
     def __init__(self, space: str = "colours-1", limits: ImageLimits | None = None) -> None:
@@ -52,6 +54,9 @@ class ColourModel:
             word = next((word for word in text[:1000].split() if word in COLOURS), None)
             vectors[row] = histogram(np.array(COLOURS[word])) if word else np.eye(DIMENSION)[-1]
         return vectors
+
+    def embed_queries(self, texts: Sequence[str]) -> Queries:
+        return Queries(self.embed_texts(texts))
 
     def cutoff(self, queries: np.ndarray) -> np.ndarray:
         return np.full(len(queries), 0.5, np.float32)

@@ -16,6 +16,7 @@ from PIL import Image
 
 from open_autoglm.errors import TextError
 from open_autoglm.runtime.images import ImageLimits, Preprocessing, prepare
+from open_autoglm.runtime.similarity import Cosine, Queries
 from open_autoglm.search import Index
 from open_autoglm.serving import Settings, create_app
 
@@ -31,6 +32,7 @@ class ColourModel:
     space = "colours-1"
     dimension = 4
     views = 1
+    similarity = Cosine()
     limits = ImageLimits()
     preprocessing = Preprocessing(8, 8, "squash", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
@@ -50,6 +52,9 @@ class ColourModel:
             raise TextError("The query is empty: describe what to look for.")
         rows = [next((WORDS[word] for word in text.split() if word in WORDS), (0, 0, 0, 1)) for text in texts]
         return np.array(rows, np.float32)
+
+    def embed_queries(self, texts: Sequence[str]) -> Queries:
+        return Queries(self.embed_texts(texts))
 
     def cutoff(self, queries: np.ndarray) -> np.ndarray:
         return np.full(len(queries), 0.6, np.float32)

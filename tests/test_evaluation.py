@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -13,10 +14,11 @@ from hypothesis.extra import numpy as arrays
 
 from open_autoglm.errors import SettingError
 from open_autoglm.evaluation import retrieval as metrics
-from open_autoglm.evaluation.classification import class_vectors, classification, probability_figures
+from open_autoglm.evaluation.classification import class_queries, classification, probability_figures
 from open_autoglm.evaluation.directions import direction, rank
 from open_autoglm.evaluation.intervals import mean, share
 from open_autoglm.evaluation.retrieval import average_precisions, first_ranks, recall_at_k
+from open_autoglm.runtime.similarity import Queries, Words
 
 SCORES = st.one_of(st.integers(-3, 3).map(float), st.floats(-1, 1, width=32), st.just(math.nan))
 
@@ -130,12 +132,28 @@ def test_the_interval_of_a_mean_is_about_as_wide_as_theory_says_and_wider_for_gr
     assert repeated.n == 400
 
 
-def test_class_vectors_are_the_mean_of_templates_at_unit_length() -> None:
+def test_classes_are_the_mean_of_templates_at_unit_length_and_all_their_words() -> None:
     known = {"a": [1.0, 0.0], "b": [0.0, 1.0], "c": [0.6, 0.8]}
-    found = class_vectors(lambda texts: np.array([known[text] for text in texts], np.float32), [("a", "b"), ("c",)])
-    np.testing.assert_allclose(found, [[math.sqrt(0.5), math.sqrt(0.5)], [0.6, 0.8]], atol=1e-6)
+
+    def embed(texts: Sequence[str]) -> Queries:
+        return Queries(np.array([known[text] for text in texts], np.float32))
+
+    found = class_queries(embed, [("a", "b"), ("c",)])
+    np.testing.assert_allclose(found.vectors, [[math.sqrt(0.5), math.sqrt(0.5)], [0.6, 0.8]], atol=1e-6)
+    assert found.words is None
     with pytest.raises(SettingError):
-        class_vectors(lambda texts: np.zeros((0, 2), np.float32), [])
+        class_queries(embed, [])
+
+    def with_words(texts: Sequence[str]) -> Queries:
+        words = np.array([[known[text], known["c"]] for text in texts], np.float32)
+        mask = np.array([[True, text == "b"] for text in texts])
+        return Queries(embed(texts).vectors, Words(words, mask, tuple((text, "more") for text in texts)))
+
+    words = class_queries(with_words, [("a", "b"), ("c",)]).words
+    assert words is not None
+    assert words.texts == (("a", "b", "more"), ("c", "", ""))
+    assert words.mask.tolist() == [[True] * 3, [True, False, False]]
+    np.testing.assert_allclose(words.vectors[0], [known["a"], known["b"], known["c"]])
 
 
 @given(st.data())

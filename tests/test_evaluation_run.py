@@ -82,7 +82,7 @@ def test_classes_are_told_apart_with_the_probabilities_of_classify(
 ) -> None:
     seen = []
     monkeypatch.setattr(
-        measuring, "probability_figures", lambda evidence, truth: seen.append(evidence) or original(evidence, truth)
+        measuring, "probability_figures", lambda evidence, *rest: seen.append(evidence) or original(evidence, *rest)
     )
     records = open_source(DataSettings(classed(tmp_path)))
     found = evaluate(model, records)
@@ -105,8 +105,9 @@ def test_best_views_and_euclidean_distance_are_compared(model: open_autoglm.Mode
     whole = evaluate(model, records).figures()
     distance = evaluate(model, records, EvaluationSettings(similarity="euclidean")).figures()
     assert {key: value for key, value in whole.items() if key != "calibration_error"} == pytest.approx(distance)
-    plain = evaluate(model, records, EvaluationSettings(similarity="bilinear"), np.eye(512, dtype=np.float32))
-    assert plain.figures() == pytest.approx(distance)
+    for untrained in ("bilinear", "region_word"):
+        with pytest.raises(SettingError, match="trained"):
+            evaluate(model, records, EvaluationSettings(similarity=untrained))
     views = evaluate(model, records, EvaluationSettings(views=Match.BEST_VIEW, examples=4))
     pixels = np.stack([model.prepare(record.picture) for record in records])
     queries = model.embed_texts([f"a photo of a {name}" for name in records.classes])
@@ -146,7 +147,7 @@ def test_what_cannot_be_used_is_named_and_the_rest_measured(model: open_autoglm.
 
 
 def test_settings_out_of_range_are_refused() -> None:
-    for wrong in ({"similarity": "nearest"}, {"similarity": "region_word"}, {"views": "some"}, {"ks": (0,)}):
+    for wrong in ({"similarity": "nearest"}, {"views": "some"}, {"ks": (0,)}):
         with pytest.raises(SettingError):
             EvaluationSettings(**wrong)
 

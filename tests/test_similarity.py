@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from open_autoglm import manifest
 from open_autoglm.errors import SettingError
 from open_autoglm.modeling import similarity as tensors
 from open_autoglm.modeling.similarity import Bilinear, Cosine, Euclidean, Features, Parts, RegionWord
 from open_autoglm.runtime import similarity as arrays
-from open_autoglm.runtime.similarity import match_words
+from open_autoglm.runtime.similarity import Queries, Words, match_words
 
 IMAGES, TEXTS, REGIONS, WORDS, WIDTH = 5, 4, 3, 6, 8
 
@@ -38,8 +39,17 @@ def matrix() -> Tensor:
     return torch.eye(WIDTH) + 0.3 * torch.randn(WIDTH, WIDTH, generator=torch.Generator().manual_seed(1))
 
 
-def test_both_sides_offer_the_same_similarities() -> None:
-    assert set(tensors.SIMILARITIES) == set(arrays.SIMILARITIES)
+def queries(texts: Features) -> Queries:
+    """The same sentences as the arrays' side has them."""
+    parts = texts.parts
+    words = parts and Words(parts.vectors.numpy(), parts.mask.numpy(), (("",) * WORDS,) * TEXTS)
+    return Queries(texts.whole.numpy(), words)
+
+
+def test_both_sides_and_the_manifest_offer_the_same_similarities() -> None:
+    assert set(tensors.SIMILARITIES) == set(arrays.SIMILARITIES) == manifest.SIMILARITIES
+    for name, made in tensors.SIMILARITIES.items():
+        assert arrays.SIMILARITIES[name](matrix().numpy()).needs_parts == made(WIDTH).needs_parts
 
 
 @pytest.mark.parametrize("name", ["cosine", "euclidean", "bilinear"])
@@ -52,11 +62,12 @@ def test_arrays_and_tensors_agree(name: str) -> None:
     compare = arrays.SIMILARITIES[name](None if learned is None else learned.numpy())
     with torch.no_grad():
         expected = module(images, texts).numpy()
-    found = compare(texts.whole.numpy(), images.whole.numpy())
+    whole = images.whole.numpy()
+    found = compare(queries(texts), whole[:, None])
     assert np.allclose(found.T, expected, atol=1e-5)
     assert found.dtype == np.float32
-    views = np.stack([images.whole.numpy(), images.whole.numpy()[::-1]], axis=1)
-    assert np.allclose(compare(texts.whole.numpy(), views)[:, :, 0], found, atol=1e-6), "vectors of any shape [..., d]"
+    views = np.stack([whole, whole[::-1]], axis=1)
+    assert np.allclose(compare(queries(texts), views), np.maximum(found, found[:, ::-1]), atol=1e-6), "the best view"
 
 
 def test_arrays_and_tensors_agree_on_words_and_regions() -> None:
@@ -68,12 +79,39 @@ def test_arrays_and_tensors_agree_on_words_and_regions() -> None:
     where = module.best_regions(images, texts).numpy()
     assert where.shape == (IMAGES, TEXTS, WORDS)
     assert np.array_equal(found.regions.transpose(1, 0, 2), where)
-    whole = arrays.SIMILARITIES["region_word"](None)(words.vectors.numpy(), regions.vectors.numpy())
-    everything = [
-        Features(side.whole, Parts(part.vectors, torch.ones_like(part.mask)))
-        for side, part in ((images, regions), (texts, words))
-    ]
-    assert np.allclose(whole.T, module(*everything).numpy(), atol=1e-5)
+    best = np.take_along_axis(
+        np.einsum("nrd,qwd->qnwr", regions.vectors.numpy(), words.vectors.numpy()), found.regions[..., None], axis=3
+    )[..., 0]
+    there = (words.mask[:, None, :] & regions.mask.all(dim=1)[None, :, None]).numpy()
+    assert np.allclose(found.cosines[there], best[there], atol=1e-6)
+
+
+def test_words_are_compared_with_all_views_but_the_whole_or_with_that_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    images, texts = sides()
+    regions, _ = tensors.both_parts(images, texts)
+    regions = Parts(regions.vectors, torch.ones_like(regions.mask))
+    expected = RegionWord()(Features(images.whole, regions), texts).numpy()
+    whole = images.whole[:, None]
+    views = torch.cat([whole, regions.vectors], dim=1).numpy()
+    compare = arrays.SIMILARITIES["region_word"](None)
+    alone = RegionWord()(Features(images.whole, Parts(whole, torch.ones(IMAGES, 1, dtype=torch.bool))), texts).numpy()
+    for cells in (arrays.BLOCK_CELLS, 2 * TEXTS * WORDS * REGIONS):
+        monkeypatch.setattr(arrays, "BLOCK_CELLS", cells)
+        assert np.allclose(compare(queries(texts), views).T, expected, atol=1e-5)
+        assert np.allclose(compare(queries(texts), views[:, :1]).T, alone, atol=1e-5)
+    with pytest.raises(SettingError, match="trained"):
+        compare(Queries(texts.whole.numpy()), views)
+
+
+def test_queries_are_taken_apart_and_joined() -> None:
+    _, texts = sides()
+    all_of_them = queries(texts)
+    parts = [all_of_them[[2]], Queries.none(WIDTH, words=True), all_of_them[:2], all_of_them[np.array([3])]]
+    back = Queries.joined(parts)[[1, 2, 0, 3]]
+    assert back.words is not None and all_of_them.words is not None
+    assert np.array_equal(back.vectors, all_of_them.vectors) and len(back) == TEXTS
+    assert np.array_equal(back.words.vectors, all_of_them.words.vectors)
+    assert np.array_equal(back.words.mask, all_of_them.words.mask)
 
 
 def test_late_interaction_is_the_written_out_formula() -> None:
@@ -124,9 +162,10 @@ def test_bilinear_starts_as_the_cosine_and_folds_into_the_query() -> None:
     images, texts = sides()
     assert torch.allclose(Bilinear(WIDTH)(images, texts), Cosine()(images, texts))
     learned = arrays.Bilinear(matrix().numpy())
-    queries, vectors = texts.whole.numpy(), images.whole.numpy()
-    assert np.allclose(arrays.cosine(learned.fold(queries), vectors), learned(queries, vectors))
-    assert np.allclose(learned(queries, vectors).T, vectors @ matrix().numpy() @ queries.T, atol=1e-5)
+    sentences, vectors = texts.whole.numpy(), images.whole.numpy()
+    scores = learned(Queries(sentences), vectors[:, None])
+    assert np.allclose(arrays.cosine(learned.fold(sentences), vectors), scores)
+    assert np.allclose(scores.T, vectors @ matrix().numpy() @ sentences.T, atol=1e-5)
     with pytest.raises(SettingError, match="matrix"):
         arrays.SIMILARITIES["bilinear"](None)
 

@@ -88,7 +88,9 @@ def evaluate(
         list[str] | None,
         typer.Option(metavar="TEXT", help="A sentence for a class, as in 'a photo of a {}'; several are averaged."),
     ] = None,
-    similarity: Annotated[str, typer.Option(help="How vectors are compared: cosine or euclidean.")] = "cosine",
+    similarity: Annotated[
+        str | None, typer.Option(help="Compare by cosine or euclidean, whatever the bundle was trained with.")
+    ] = None,
     best_view: Annotated[bool, typer.Option("--best-view", help="Compare a picture's best view, as search does.")] = (
         False
     ),

@@ -24,7 +24,7 @@ from open_autoglm.modeling import OpenAutoGLM, OpenAutoGLMConfig, OpenAutoGLMPro
 from open_autoglm.weights import Weights, write_weights
 
 from .export import Exported, export_image, export_text
-from .parity import image_parity, text_parity
+from .parity import check_similarity, image_parity, text_parity
 from .quantize import dynamic_int8
 from .sharing import gather_packed_rows, share_weights, strip_traces
 
@@ -72,10 +72,13 @@ def make_bundle(
             views=model.config.views,
             preprocessing=preprocessing,
             graphs={},
+            similarity=similarity_facts(model),
             sources=tuple(sources),
         )
         graphs = write_graphs(stored, processor, Bundle(folder, manifest), int8_text)
-        bundles.seal(folder, replace(manifest, graphs=graphs))
+        manifest = replace(manifest, graphs=graphs)
+        check_similarity(stored, processor, Bundle(folder, manifest))
+        bundles.seal(folder, manifest)
         if check is not None:
             check(folder)
     return target
@@ -117,6 +120,12 @@ def write_graph(bundle: Bundle, file: str, exported: Exported) -> Graph:
     shared = share_weights(exported.proto, bundle.weights)
     onnx.save(exported.proto, bundle.path / file)
     return Graph(file, exported.inputs, exported.outputs, {}, shared)
+
+
+def similarity_facts(model: OpenAutoGLM) -> dict[str, str]:
+    """The kind of similarity, and where its weights lie."""
+    weights = {name: f"similarity.{name}" for name, _ in model.similarity.named_parameters()}
+    return {"kind": model.config.similarity, **weights}
 
 
 def text_settings(tokenizer: Any, config: OpenAutoGLMConfig, template: str) -> dict[str, Any]:

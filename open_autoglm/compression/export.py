@@ -41,14 +41,14 @@ class ImageGraph(nn.Module):
 
 
 class TextGraph(nn.Module):
-    """Token ids and mask, int64 [n, t], to unit vectors [n, dimension]."""
+    """Token ids and mask, int64 [n, t], to unit vectors [n, dimension], and words' [n, t, dimension] if compared."""
 
     def __init__(self, model: OpenAutoGLM) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        return self.model.get_text_features(input_ids, attention_mask)
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.model.text_side(input_ids, attention_mask).vectors)
 
 
 @dataclass(frozen=True)
@@ -65,28 +65,24 @@ def export_image(model: OpenAutoGLM, preprocessing: Preprocessing) -> Exported:
     size = (preprocessing.height, preprocessing.width)
     pixels = torch.randint(0, 256, (2, *size, 3), dtype=torch.uint8)
     graph = ImageGraph(model, preprocessing)
-    proto = to_onnx(graph, (pixels,), ["pixels"], {"pixels": {0: Dim("n", min=1, max=1024)}})
-    return Exported(
-        proto,
-        {"pixels": f"uint8[n, {size[0]}, {size[1]}, 3]"},
-        {"vectors": f"float32[n, {model.config.views}, {model.config.projection_dim}]"},
-    )
+    outputs = {"vectors": f"float32[n, {model.config.views}, {model.config.projection_dim}]"}
+    proto = to_onnx(graph, (pixels,), {"pixels": {0: Dim("n", min=1, max=1024)}}, list(outputs))
+    return Exported(proto, {"pixels": f"uint8[n, {size[0]}, {size[1]}, 3]"}, outputs)
 
 
 def export_text(model: OpenAutoGLM) -> Exported:
-    """The text graph: ``input_ids`` and ``attention_mask`` to ``vectors``."""
+    """The text graph: ``input_ids`` and ``attention_mask`` to ``vectors``, and ``words`` where they are compared."""
     tokens = torch.randint(0, model.config.text_config.vocab_size, (2, 7))
     rows, columns = Dim("n", min=1, max=4096), Dim("t", min=2, max=model.config.max_text_tokens)
     shapes = {name: {0: rows, 1: columns} for name in ("input_ids", "attention_mask")}
-    proto = to_onnx(TextGraph(model), (tokens, torch.ones_like(tokens)), list(shapes), shapes)
-    return Exported(
-        proto,
-        dict.fromkeys(shapes, "int64[n, t]"),
-        {"vectors": f"float32[n, {model.config.projection_dim}]"},
-    )
+    outputs = {"vectors": f"float32[n, {model.config.projection_dim}]"}
+    if model.similarity.needs_parts:
+        outputs["words"] = f"float32[n, t, {model.config.projection_dim}]"
+    proto = to_onnx(TextGraph(model), (tokens, torch.ones_like(tokens)), shapes, list(outputs))
+    return Exported(proto, dict.fromkeys(shapes, "int64[n, t]"), outputs)
 
 
-def to_onnx(graph: nn.Module, inputs: tuple[Any, ...], names: list[str], shapes: dict[str, Any]) -> onnx.ModelProto:
+def to_onnx(graph: nn.Module, inputs: tuple[Any, ...], shapes: dict[str, Any], outputs: list[str]) -> onnx.ModelProto:
     """A module as an ONNX model with dynamic sizes; the module itself is left as it was."""
     frozen = copy.deepcopy(graph).eval()
     for module in frozen.modules():
@@ -97,8 +93,8 @@ def to_onnx(graph: nn.Module, inputs: tuple[Any, ...], names: list[str], shapes:
         program = torch.onnx.export(
             frozen,
             inputs,
-            input_names=names,
-            output_names=["vectors"],
+            input_names=list(shapes),
+            output_names=outputs,
             dynamic_shapes=shapes,
             opset_version=OPSET,
             dynamo=True,

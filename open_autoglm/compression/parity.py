@@ -1,10 +1,12 @@
 """How close an exported graph is to the PyTorch model it came from; one that is not close is refused.
 
-The figures go into the manifest: the largest difference of a number, and the lowest cosine of a vector.
+The figures go into the manifest: the largest difference of a number, and the lowest cosine of a vector. The similarity
+that is trained with them is held to its definition for arrays in the same way.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,12 +15,14 @@ from numpy.typing import NDArray
 
 from open_autoglm.bundle import Bundle, Graph
 from open_autoglm.errors import BundleError
-from open_autoglm.modeling import OpenAutoGLM
+from open_autoglm.modeling import OpenAutoGLM, OpenAutoGLMConfig, OpenAutoGLMProcessor
 from open_autoglm.runtime.engine import Engine
 from open_autoglm.runtime.images import Preprocessing
+from open_autoglm.runtime.similarity import Queries, Words, read_similarity
 
 # fp32: what two correct kernels may differ by. int8: where neighbours in a ranking start to swap.
 LOWEST_COSINE = {"fp32": 0.9999, "int8": 0.97}
+MOST_APART = 1e-3  # of two scores, relative to the largest where that is above 1
 
 SENTENCES = (
     "dog",
@@ -35,16 +39,50 @@ SENTENCES = (
 def image_parity(model: OpenAutoGLM, preprocessing: Preprocessing, bundle: Bundle, graph: Graph) -> dict[str, float]:
     """Graph against model on smooth random pictures."""
     pixels = smooth_pictures(4, preprocessing.height, preprocessing.width)
-    planes = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
-    mean, std = (torch.tensor(values)[:, None, None] for values in (preprocessing.mean, preprocessing.std))
     with torch.no_grad():
-        wanted = model.get_image_views((planes - mean) / std).numpy()
+        wanted = model.get_image_views(normalised(pixels, preprocessing)).numpy()
     return compared(wanted, Engine(bundle, graph).run(pixels=pixels), graph, "fp32")
 
 
 def text_parity(model: OpenAutoGLM, tokenizer: Any, bundle: Bundle, graph: Graph, precision: str) -> dict[str, float]:
-    """Graph against model on sentences of several lengths, one batch."""
-    config = model.config
+    """Graph against model on sentences of several lengths, one batch; and on their words, where they are compared."""
+    inputs = tokenized(tokenizer, model.config)
+    with torch.no_grad():
+        side = model.text_side(**inputs)
+    found = Engine(bundle, graph).outputs(list(graph.outputs), **arrays(inputs))
+    figures = compared(side.whole.numpy(), found[0], graph, precision)
+    if side.parts is not None:
+        there = side.parts.mask.numpy()
+        words = compared(side.parts.vectors.numpy()[there], found[1][there], graph, precision)
+        figures |= {f"words_{name}": value for name, value in words.items()}
+    return figures
+
+
+def check_similarity(model: OpenAutoGLM, processor: OpenAutoGLMProcessor, bundle: Bundle) -> None:
+    """Raises BundleError where the runtime, with the bundle's graphs, scores unlike the model."""
+    preprocessing = processor.image_processor.preprocessing
+    pixels = smooth_pictures(4, preprocessing.height, preprocessing.width)
+    inputs = tokenized(processor.tokenizer, model.config)
+    with torch.no_grad():
+        images, texts = model.image_side(normalised(pixels, preprocessing)), model.text_side(**inputs)
+        wanted = model.similarity(images, texts).numpy()
+    views = Engine(bundle, bundle.graph("image", "fp32")).run(pixels=pixels)
+    graph = bundle.graph("text", "fp32")
+    vectors, *words = Engine(bundle, graph).outputs(list(graph.outputs), **arrays(inputs))
+    mask = inputs["attention_mask"].bool().numpy()
+    queries = Queries(vectors, *(Words(one, mask, ((),) * len(one)) for one in words))
+    similarity = read_similarity(bundle)
+    got = similarity(queries, views if similarity.needs_parts else views[:, :1]).T
+    apart = float(np.abs(wanted - got).max())
+    if not apart <= MOST_APART * max(1.0, float(np.abs(wanted).max())):
+        kind = bundle.manifest.similarity["kind"]
+        raise BundleError(
+            f"The {kind} similarity of the bundle is not its model's: scores differ by up to {apart:.4f}."
+        )
+
+
+def tokenized(tokenizer: Any, config: OpenAutoGLMConfig) -> dict[str, torch.Tensor]:
+    """The sentences as the model is trained on them."""
     batch = tokenizer(
         list(SENTENCES),
         padding="max_length" if config.pad_text else True,
@@ -54,11 +92,19 @@ def text_parity(model: OpenAutoGLM, tokenizer: Any, bundle: Bundle, graph: Graph
         return_tensors="pt",
     )
     mask = torch.ones_like(batch["input_ids"]) if config.pad_text else batch["attention_mask"]
-    inputs = {"input_ids": batch["input_ids"], "attention_mask": mask}
-    with torch.no_grad():
-        wanted = model.get_text_features(**inputs).numpy()
-    got = Engine(bundle, graph).run(**{name: tensor.numpy() for name, tensor in inputs.items()})
-    return compared(wanted, got, graph, precision)
+    return {"input_ids": batch["input_ids"], "attention_mask": mask}
+
+
+def arrays(inputs: Mapping[str, torch.Tensor]) -> dict[str, NDArray[Any]]:
+    """Tensors as a graph takes them."""
+    return {name: tensor.numpy() for name, tensor in inputs.items()}
+
+
+def normalised(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> torch.Tensor:
+    """Pictures [n, height, width, 3] as the model takes them, [n, 3, height, width]."""
+    planes = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+    mean, std = (torch.tensor(values)[:, None, None] for values in (preprocessing.mean, preprocessing.std))
+    return (planes - mean) / std
 
 
 def compared(wanted: NDArray[np.float32], got: NDArray[np.float32], graph: Graph, precision: str) -> dict[str, float]:

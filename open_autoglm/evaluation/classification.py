@@ -1,4 +1,4 @@
-"""Zero-shot classification: class vectors from templates, accuracy, the classes taken for each other, calibration.
+"""Zero-shot classification: classes from templates, accuracy, the classes taken for each other, calibration.
 
 It knows scores, probabilities and classes as arrays; it knows nothing about pictures or models.
 """
@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from open_autoglm.errors import SettingError
-from open_autoglm.runtime.similarity import unit
+from open_autoglm.runtime.similarity import Queries
 
 from .calibration import expected_calibration_error
 from .intervals import Estimate, share
@@ -73,16 +74,16 @@ class ProbabilityFigures:
     none_of_these: float
 
 
-def class_vectors(embed: Callable[[Sequence[str]], Floats], texts: Sequence[Sequence[str]]) -> Floats:
-    """Unit vectors [classes, d]: the mean of each class's ``texts``, scaled back to unit length.
+def class_queries(embed: Callable[[Sequence[str]], Queries], texts: Sequence[Sequence[str]]) -> Queries:
+    """A query a class: the mean of its ``texts``, scaled back to unit length, and the words of all of them.
 
-    That is prompt ensembling as in CLIP (2103.00020). ``embed`` turns sentences into unit vectors [n, d].
+    That is prompt ensembling as in CLIP (2103.00020).
     """
     if not texts or not all(texts):
         raise SettingError("Zero-shot classification needs at least one class, and a text such as 'a shoe' for each.")
-    vectors = embed([text for mine in texts for text in mine])
-    starts = np.cumsum([0, *map(len, texts)])[:-1]
-    return unit(np.add.reduceat(vectors, starts, axis=0))
+    queries = embed([text for mine in texts for text in mine])
+    ends = accumulate(map(len, texts), initial=0)
+    return Queries.joined([queries[start:end].as_one() for start, end in pairwise(ends)])
 
 
 def classification(scores: Floats, truth: Mask, names: Sequence[str]) -> Classification:
@@ -115,12 +116,12 @@ def classification(scores: Floats, truth: Mask, names: Sequence[str]) -> Classif
     )
 
 
-def probability_figures(evidence: Floats, truth: Mask) -> ProbabilityFigures:
-    """Judges the probabilities that log-odds ``evidence`` [n, classes] come to, "none of these" having 0.
+def probability_figures(evidence: Floats, truth: Mask, none_of_these: float = 0.0) -> ProbabilityFigures:
+    """Judges the probabilities that log-odds come to: ``evidence`` [n, classes], and that for none of them.
 
     ``truth`` bool [n, classes].
     """
-    logits = np.concatenate([evidence, np.zeros((len(evidence), 1), np.float32)], axis=1)
+    logits = np.concatenate([evidence, np.full((len(evidence), 1), none_of_these, np.float32)], axis=1)
     weights = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
     answer = probabilities.argmax(axis=1)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from open_autoglm.runtime.similarity import Similarity, best_view
+from open_autoglm.runtime.similarity import Similarity
 
 from .directions import Direction, Floats, Ints, Ranking, direction, rank
 from .examples import Example, Gallery, Mistake, from_pictures, from_texts, mistakes
@@ -29,26 +29,27 @@ class Comparison:
 
     @classmethod
     def of(cls, texts: Texts, pictures: Pictures, similarity: Similarity) -> Comparison:
-        """Compares every text with every picture, by its best view where ``pictures`` have several."""
-        views = 1 if pictures.vectors.ndim == 2 else pictures.vectors.shape[1]
+        """Compares every text with every picture."""
+        queries, views = texts.queries, pictures.vectors
+        numbers = views.shape[1] * (1 if queries.words is None else queries.words.mask.shape[1])
 
         def of_texts(block: slice) -> Floats:
-            return scored(similarity, texts.vectors[block], pictures.vectors)
+            return similarity(queries[block], views)
 
         def of_pictures(block: slice) -> Floats:
-            return scored(similarity, texts.vectors, pictures.vectors[block]).T
+            return similarity(queries, views[block]).T
 
         return cls(
             texts,
             pictures,
             similarity,
-            rank(of_texts, texts.pictures_of, len(pictures.vectors), views),
-            rank(of_pictures, texts.texts_of, len(texts.vectors), views),
+            rank(of_texts, texts.pictures_of, len(views), numbers),
+            rank(of_pictures, texts.texts_of, len(queries), numbers),
         )
 
     def scores(self, chosen: Ints) -> Floats:
         """The scores [chosen, texts] of some pictures."""
-        return scored(self.similarity, self.texts.vectors, self.pictures.vectors[chosen]).T
+        return self.similarity(self.texts.queries, self.pictures.vectors[chosen]).T
 
     def text_to_image(self, ks: Sequence[int]) -> Direction:
         """Each text as a query; texts of the same first picture count as one in the intervals."""
@@ -57,7 +58,7 @@ class Comparison:
 
     def image_to_text(self, ks: Sequence[int]) -> Direction:
         """Each picture as a query."""
-        return direction(self.by_picture, len(self.texts.vectors), np.arange(len(self.pictures.vectors)), ks)
+        return direction(self.by_picture, len(self.texts.queries), np.arange(len(self.pictures.vectors)), ks)
 
     def text_examples(self, gallery: Gallery, count: int) -> tuple[Example, ...]:
         """Some texts with the pictures found for them."""
@@ -70,9 +71,3 @@ class Comparison:
     def mistakes(self, gallery: Gallery, count: int) -> tuple[Mistake, ...]:
         """The pictures that a wrong text fits best."""
         return mistakes(self.by_picture, self.texts.texts, self.texts.texts_of, gallery, count)
-
-
-def scored(similarity: Similarity, queries: Floats, vectors: Floats) -> Floats:
-    """Queries [q, d] against pictures [n, d] or, by their best view, [n, views, d]: [q, n]."""
-    scores = similarity(queries, vectors)
-    return best_view(scores) if vectors.ndim == 3 else scores

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from open_autoglm.data.records import Records
+from open_autoglm.errors import SettingError
 from open_autoglm.runtime.calibration import Match
 from open_autoglm.runtime.model import Model
-from open_autoglm.runtime.similarity import SIMILARITIES
+from open_autoglm.runtime.similarity import SIMILARITIES, Queries, Similarity
 
-from .classification import ProbabilityFigures, class_vectors, classification, probability_figures
+from .classification import ProbabilityFigures, class_queries, classification, probability_figures
 from .comparison import Comparison
 from .directions import Floats
 from .examples import Gallery
@@ -29,20 +31,21 @@ def evaluate(
     model: Model,
     records: Records,
     settings: EvaluationSettings | None = None,
-    matrix: Floats | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Measures ``model`` on ``records``; ``matrix`` [d, d] is what bilinear similarity was trained with.
+    """Measures ``model`` on ``records``.
 
     ``progress`` is told how many pictures of how many are embedded. A picture or text that cannot be used is named in
     ``problems``. Raises DataError where no picture is left, SettingError for a similarity the model has not.
     """
-    settings, began = settings or EvaluationSettings(), time.perf_counter()
-    similarity = SIMILARITIES[settings.similarity](matrix)
+    began, trained = time.perf_counter(), model.bundle.manifest.similarity["kind"]
+    settings = settings or EvaluationSettings()
+    settings = replace(settings, similarity=settings.similarity or trained)
+    similarity = _similarity(model, settings)
     problems = list(records.problems)
     words = class_texts(records, settings.templates, model.template)
     captioned, classed = has_captions(records), bool((records.class_ids >= 0).any())
-    views = settings.views is Match.BEST_VIEW
+    views = settings.views is Match.BEST_VIEW or similarity.needs_parts
     pictures = embed_pictures(model, records, views, problems, settings.batch_size, progress)
     retrieval, zero_shot, compared = None, None, None
     if classed:
@@ -73,13 +76,24 @@ def evaluate(
     )
 
 
+def _similarity(model: Model, settings: EvaluationSettings) -> Similarity:
+    """The model's own, or another that needs nothing trained."""
+    chosen = str(settings.similarity)
+    if chosen == model.bundle.manifest.similarity["kind"]:
+        return model.similarity
+    made = SIMILARITIES[chosen](None)
+    if made.needs_parts:
+        raise SettingError(f"{model.name} was not trained to compare words with regions: choose cosine.")
+    return made
+
+
 def _classes(model: Model, records: Records, pictures: Pictures, words: Sequence[tuple[str, ...]]) -> Texts:
-    """The classes as texts, each the mean of its sentences and shown by its first."""
+    """The classes as texts, each shown by its first sentence."""
     of_pictures = [{int(records.class_ids[index]) for index in members} - {-1} for members in pictures.members]
     of_classes = [{number} for number in range(len(records.classes))]
     return Texts(
         tuple(mine[0] for mine in words),
-        class_vectors(model.embed_texts, words),
+        class_queries(model.embed_queries, words),
         related(of_classes, of_pictures),
         related(of_pictures, of_classes),
     )
@@ -107,14 +121,15 @@ def _zero_shot(
         average_precision={
             name: value for name, value in zip(records.classes, precisions, strict=True) if not np.isnan(value)
         },
-        probabilities=_probabilities(model, settings, classes.vectors, scores, truth),
+        probabilities=_probabilities(model, settings, classes.queries, scores, truth),
     )
 
 
 def _probabilities(
-    model: Model, settings: EvaluationSettings, queries: Floats, scores: Floats, truth: np.ndarray
+    model: Model, settings: EvaluationSettings, queries: Queries, scores: Floats, truth: np.ndarray
 ) -> ProbabilityFigures | None:
     """As ``Model.classify`` makes them; None for a similarity that it does not use."""
-    if settings.similarity != "cosine":
+    if settings.similarity != model.bundle.manifest.similarity["kind"]:
         return None
-    return probability_figures(model.calibration.evidence(settings.views, queries, scores), truth)
+    evidence = model.calibration.evidence(settings.views, queries.vectors, scores)
+    return probability_figures(evidence, truth, model.calibration.none(settings.views))

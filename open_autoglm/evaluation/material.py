@@ -18,6 +18,7 @@ from open_autoglm.data.records import Problem, Record, Records
 from open_autoglm.data.settings import fields_of
 from open_autoglm.errors import DataError, ImageError, SettingError, TextError
 from open_autoglm.runtime.model import Model
+from open_autoglm.runtime.similarity import Queries
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -26,7 +27,7 @@ _TEXTS = 256  # sentences that are embedded together; one that cannot be used co
 
 @dataclass(frozen=True)
 class Pictures:
-    """``records``: the first of each picture. ``vectors`` [n, d], or [n, views, d] where views are compared.
+    """``records``: the first of each picture. ``vectors`` [n, views, d]: those that are compared, the whole's first.
 
     ``members``: for each picture the indices, in the source, of the records that show it.
     """
@@ -38,10 +39,13 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Texts:
-    """``vectors`` [m, d]; ``pictures_of`` and ``texts_of``: the indices of what belongs to each text and picture."""
+    """``queries``: the texts as they are compared.
+
+    ``pictures_of`` and ``texts_of``: the indices of what belongs to each text and picture.
+    """
 
     texts: tuple[str, ...]
-    vectors: Floats
+    queries: Queries
     pictures_of: tuple[Ints, ...]
     texts_of: tuple[Ints, ...]
 
@@ -49,12 +53,15 @@ class Texts:
 def embed_pictures(
     model: Model,
     records: Records,
-    views: bool,
+    all_views: bool,
     problems: list[Problem],
     batch_size: int = 16,
     progress: Callable[[int, int], None] | None = None,
 ) -> Pictures:
-    """Every picture once; what cannot be read is added to ``problems``. DataError where none can."""
+    """Every picture once, ``all_views`` of it or the whole alone.
+
+    What cannot be read is added to ``problems``. DataError where none can.
+    """
     members: dict[str, list[int]] = defaultdict(list)
     for index, record in enumerate(records):
         members[record.key].append(index)
@@ -70,7 +77,7 @@ def embed_pictures(
                 problems.append(Problem(record.where, str(error).rstrip(".")))
         if pixels:
             found = model.embed_prepared(np.stack(pixels))
-            vectors.append(found if views else found[:, 0].copy())
+            vectors.append(found if all_views else found[:, :1].copy())
         if progress:
             progress(min(start + batch_size, len(keys)), len(keys))
     if not kept:
@@ -89,7 +96,7 @@ def embed_captions(model: Model, records: Records, pictures: Pictures, problems:
         for caption in dict.fromkeys(text for index in members for text in records[index].captions):
             owners[caption].append(number)
     wheres = {text: pictures.records[numbers[0]].where for text, numbers in owners.items()}
-    texts, vectors = embed_usable(model, wheres, problems)
+    texts, queries = embed_usable(model, wheres, problems)
     of_pictures = [set(records.labels[list(members)].tolist()) for members in pictures.members]
     of_texts = [
         {
@@ -100,25 +107,25 @@ def embed_captions(model: Model, records: Records, pictures: Pictures, problems:
         }
         for text in texts
     ]
-    return Texts(texts, vectors, related(of_texts, of_pictures), related(of_pictures, of_texts))
+    return Texts(texts, queries, related(of_texts, of_pictures), related(of_pictures, of_texts))
 
 
-def embed_usable(model: Model, wheres: dict[str, str], problems: list[Problem]) -> tuple[tuple[str, ...], Floats]:
-    """The texts, keys of ``wheres``, that the model can read, and their vectors; the others become ``problems``."""
-    texts, usable, vectors = list(wheres), list[str](), [np.zeros((0, model.dimension), np.float32)]
+def embed_usable(model: Model, wheres: dict[str, str], problems: list[Problem]) -> tuple[tuple[str, ...], Queries]:
+    """The texts, keys of ``wheres``, that the model can read, as queries; the others become ``problems``."""
+    texts, usable, queries = list(wheres), list[str](), [model.embed_queries([])]
     for start in range(0, len(texts), _TEXTS):
         chunk = texts[start : start + _TEXTS]
         try:
-            vectors.append(model.embed_texts(chunk))
+            queries.append(model.embed_queries(chunk))
             usable += chunk
         except TextError:
             for text in chunk:
                 try:
-                    vectors.append(model.embed_texts([text]))
+                    queries.append(model.embed_queries([text]))
                     usable.append(text)
                 except TextError as error:
                     problems.append(Problem(wheres[text], str(error).rstrip(".")))
-    return tuple(usable), np.concatenate(vectors)
+    return tuple(usable), Queries.joined(queries)
 
 
 def class_texts(records: Records, templates: Sequence[str], fallback: str) -> list[tuple[str, ...]]:

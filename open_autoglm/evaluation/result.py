@@ -23,8 +23,9 @@ from .examples import Example, Mistake
 class EvaluationSettings:
     """What is measured and how.
 
-    - ``similarity``: a key of ``runtime.similarity.SIMILARITIES``. ``views``: the ``whole`` picture is compared, or
-      its ``best_view``, as a search does.
+    - ``similarity``: a key of ``runtime.similarity.SIMILARITIES``; None takes the one that the bundle was trained with.
+      ``views``: the ``whole`` picture is compared, or its ``best_view``, as a search does; words are always compared
+      with regions.
     - ``templates``: sentences for classes, ``{}`` being the class; empty takes the data's own descriptions of its
       classes, or else the bundle's template.
     - ``ks``: recall is given at these places. ``examples``: queries each way that are kept as pictures; 0 keeps none.
@@ -32,7 +33,7 @@ class EvaluationSettings:
     Raises SettingError for a value out of range.
     """
 
-    similarity: str = "cosine"
+    similarity: str | None = None
     views: Match = Match.WHOLE
     templates: tuple[str, ...] = ()
     ks: tuple[int, ...] = (1, 5, 10)
@@ -40,10 +41,8 @@ class EvaluationSettings:
     batch_size: int = 16
 
     def __post_init__(self) -> None:
-        if self.similarity not in SIMILARITIES:
+        if self.similarity is not None and self.similarity not in SIMILARITIES:
             raise SettingError(f"similarity is {self.similarity!r}: it must be one of {', '.join(SIMILARITIES)}.")
-        if self.similarity == "region_word":
-            raise SettingError("A bundle makes one vector a sentence, and region_word compares words: choose cosine.")
         if self.views not in list(Match):
             raise SettingError(f"views is {self.views!r}: it must be one of {', '.join(Match)}.")
         object.__setattr__(self, "views", Match(self.views))  # YAML has words, not members

@@ -33,6 +33,7 @@ class OpenAutoGLMConfig(PreTrainedConfig):
     - ``region_grids``: grids of regions beside the whole picture, each ``[size, cells]``: the side in pixels to which
       the picture is brought for it, and the cells a side.
     - ``region_context``: how much of the whole picture's vector is added to each region's.
+    - ``similarity``: how texts are compared with pictures, a key of ``similarity.SIMILARITIES``; bilinear has weights.
     - ``max_text_tokens``: longer sentences are cut; with ``pad_text`` shorter ones are padded to it and the padding
       is attended to, as SigLIP was trained.
     """
@@ -59,6 +60,7 @@ class OpenAutoGLMConfig(PreTrainedConfig):
         region_context: float = 0.0,
         max_text_tokens: int = 128,
         pad_text: bool = False,
+        similarity: Literal["cosine", "euclidean", "bilinear", "region_word"] = "cosine",
         logit_scale: float = 100.0,
         **kwargs: Any,
     ) -> None:
@@ -79,6 +81,7 @@ class OpenAutoGLMConfig(PreTrainedConfig):
         self.region_context = region_context
         self.max_text_tokens = max_text_tokens
         self.pad_text = pad_text
+        self.similarity = similarity
         self.logit_scale = logit_scale
         super().__init__(**kwargs)
 

@@ -85,8 +85,9 @@ class Convolution(nn.Module):
         Weights and norm still learn, as the gradient runs through the folding.
         """
         conv, norm = self.conv, self.norm
-        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-        shift = norm.bias - norm.running_mean * scale
+        mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
+        scale = norm.weight * torch.rsqrt(variance + norm.eps)
+        shift = norm.bias - mean * scale
         folded: Tensor = F.conv2d(
             x, conv.weight * scale[:, None, None, None], shift, conv.stride, conv.padding, groups=conv.groups
         )

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel, PreTrainedModel, SiglipTextConfig, SiglipTextModel
+from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from open_autoglm.bundle import WEIGHTS, find_bundle
@@ -20,6 +21,7 @@ from open_autoglm.weights import Weights
 from .configuration import OpenAutoGLMConfig
 from .efficientnet_lite import EfficientNetLiteConfig, EfficientNetLiteModel
 from .heads import ImageConcepts, TextConcepts, make_head
+from .similarity import SIMILARITIES, Bilinear, Features, Parts
 from .text import TextEncoder
 from .vision import VisionEncoder
 
@@ -38,7 +40,10 @@ class OpenAutoGLMOutput(ModelOutput):
 
 
 class OpenAutoGLM(PreTrainedModel):
-    """Two towers, each with a head into the shared space of ``config.projection_dim`` dimensions."""
+    """Two towers, each with a head into the shared space of ``config.projection_dim`` dimensions, and how it compares.
+
+    ``similarity`` compares what ``image_side`` and ``text_side`` give.
+    """
 
     config_class = OpenAutoGLMConfig
     base_model_prefix = "open_autoglm"
@@ -50,8 +55,15 @@ class OpenAutoGLM(PreTrainedModel):
         self.text = TextEncoder(config)
         self.image_head = make_head(config.image_head, self.vision.hidden_size, config, ImageConcepts)
         self.text_head = make_head(config.text_head, self.text.hidden_size, config, TextConcepts)
+        self.similarity = SIMILARITIES[config.similarity](config.projection_dim)
         self.logit_scale = nn.Parameter(torch.tensor(float(config.logit_scale)).log())
         self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        # Weights that a checkpoint lacks start here, and a bilinear similarity starts as the cosine.
+        super()._init_weights(module)
+        if isinstance(module, Bilinear):
+            init.eye_(module.matrix)
 
     @classmethod
     def from_pretrained(cls, name: Any, *args: Any, **kwargs: Any) -> OpenAutoGLM:
@@ -86,6 +98,25 @@ class OpenAutoGLM(PreTrainedModel):
         """Unit vectors [B, projection_dim] of sentences, token ids and mask [B, T]."""
         return F.normalize(self.text_head(self.text(input_ids, attention_mask)), dim=-1)
 
+    def image_side(self, pixel_values: Tensor) -> Features:
+        """Pictures as ``similarity`` compares them, in float32; without regions, the whole is the only one."""
+        if not self.similarity.needs_parts:
+            return Features(self.get_image_features(pixel_values).float())
+        views = self.get_image_views(pixel_values).float()
+        regions = views[:, 1:] if views.shape[1] > 1 else views
+        return Features(views[:, 0], Parts(regions, regions.new_ones(regions.shape[:2], dtype=torch.bool)))
+
+    def text_side(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Features:
+        """Sentences as ``similarity`` compares them, in float32; every token that is attended to is a word."""
+        if not self.similarity.needs_parts:
+            return Features(self.get_text_features(input_ids, attention_mask).float())
+        sentences, tokens = (
+            F.normalize(self.text_head(features), dim=-1).float()
+            for features in self.text.with_tokens(input_ids, attention_mask)
+        )
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        return Features(sentences, Parts(tokens, mask.bool()))
+
     def forward(
         self,
         pixel_values: Tensor,
@@ -93,11 +124,11 @@ class OpenAutoGLM(PreTrainedModel):
         attention_mask: Tensor | None = None,
     ) -> OpenAutoGLMOutput:
         """Both sides and their similarities: ``logits_per_image`` is [pictures, texts]."""
-        images = self.get_image_features(pixel_values)
-        texts = self.get_text_features(input_ids, attention_mask)
-        logits = self.logit_scale.exp() * images @ texts.T
+        images = self.image_side(pixel_values)
+        texts = self.text_side(input_ids, attention_mask)
+        logits = self.logit_scale.exp() * self.similarity(images, texts)
         return OpenAutoGLMOutput(
-            image_embeds=images, text_embeds=texts, logits_per_image=logits, logits_per_text=logits.T
+            image_embeds=images.whole, text_embeds=texts.whole, logits_per_image=logits, logits_per_text=logits.T
         )
 
 

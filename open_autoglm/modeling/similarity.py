@@ -57,6 +57,8 @@ class Similarity(Protocol):
 
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]: ...
 
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
+
 
 Forward = Callable[[Any, Features, Features], Tensor]
 

@@ -21,12 +21,15 @@ class TextEncoder(nn.Module):
         self.hidden_size: int = config.text_config.hidden_size
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+        return self.with_tokens(input_ids, attention_mask)[0]
+
+    def with_tokens(self, input_ids: Tensor, attention_mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The features [B, hidden], and those of every token [B, T, hidden]."""
         outputs = self.tower(input_ids=input_ids, attention_mask=attention_mask)
-        if self.pooling == "pooler":
-            pooled: Tensor = outputs.pooler_output
-            return pooled
         states: Tensor = outputs.last_hidden_state
+        if self.pooling == "pooler":
+            return outputs.pooler_output, states
         if self.pooling == "first" or attention_mask is None:
-            return states[:, 0] if self.pooling == "first" else states.mean(dim=1)
+            return states[:, 0] if self.pooling == "first" else states.mean(dim=1), states
         weights = attention_mask.unsqueeze(-1).to(states.dtype)
-        return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1.0)
+        return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1.0), states

@@ -63,11 +63,15 @@ class Calibration:
         return best
 
     def cutoff(self, match: Match, queries: Floats) -> Floats:
-        """The scores [q] below which a search leaves pictures out; -1 (none is left out) without a fit."""
+        """The scores [q] below which a search leaves pictures out; without a fit none is left out."""
         fit = self.fits.get(match)
         if fit is None:
-            return np.full(len(queries), -1.0, np.float32)
+            return np.full(len(queries), -np.inf, np.float32)
         return fit.offset + fit.slope * self.reach(queries) + np.float32(fit.margin)
+
+    def none(self, match: Match) -> float:
+        """The log-odds that nothing asked for is there, beside ``evidence``; without a fit it is no answer."""
+        return 0.0 if match in self.fits else -np.inf
 
     def evidence(self, match: Match, queries: Floats, scores: Floats) -> Floats:
         """The log-odds [q] that a picture with these scores [q] matches the sentences [q, d]."""
@@ -77,5 +81,5 @@ class Calibration:
         return evidence
 
 
-# A dual encoder of unknown scale: probabilities then compare labels with each other, not with "none of these".
+# A dual encoder of unknown scale.
 UNFITTED = Fit(temperature=0.01, offset=0.0, slope=0.0, margin=0.0)

@@ -6,7 +6,7 @@ It knows a bundle's graphs and tensors; it knows nothing about pictures, texts o
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,8 +42,12 @@ class Engine:
 
     def run(self, **inputs: NDArray[Any]) -> NDArray[np.float32]:
         """The graph's first output."""
-        result: NDArray[np.float32] = self._session.run(self._outputs[:1], inputs)[0]
-        return result
+        return self.outputs(self._outputs[:1], **inputs)[0]
+
+    def outputs(self, names: Sequence[str], **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
+        """Outputs by their names."""
+        results: list[NDArray[np.float32]] = self._session.run(list(names), inputs)
+        return results
 
 
 def available_cores() -> int:

@@ -21,7 +21,7 @@ from open_autoglm.errors import BundleError, SettingError
 from .calibration import Calibration, Match
 from .engine import Engine
 from .images import ImageLimits, ImageSource, Preprocessing, prepare
-from .similarity import cosine
+from .similarity import Queries, Similarity, Words, read_similarity
 from .text import TextTokenizer
 
 NONE_OF_THESE = "none of these"
@@ -88,15 +88,11 @@ class Model:
 
     def embed_texts(self, texts: Iterable[str], batch_size: int = 32) -> Floats:
         """Unit vectors [n, dimension] of sentences; long ones are cut. TextError names an empty or unknown one."""
-        sentences = several(texts, "texts", alone=(str, bytes))
-        encodings = self._tokenizer.encode(sentences) if sentences else []
-        order = np.argsort([len(encoding.ids) for encoding in encodings], kind="stable")
-        vectors = np.zeros((len(encodings), self.dimension), np.float32)
-        for start in range(0, len(order), at_least_one("batch_size", batch_size)):
-            rows = order[start : start + batch_size]
-            ids, mask = self._tokenizer.batch([encodings[row] for row in rows])
-            vectors[rows] = self._engine("text").run(input_ids=ids, attention_mask=mask)
-        return vectors
+        return self._embed_texts(texts, batch_size, words=False).vectors
+
+    def embed_queries(self, texts: Iterable[str], batch_size: int = 32) -> Queries:
+        """As ``embed_texts``, with the sentences' words where ``similarity`` compares those."""
+        return self._embed_texts(texts, batch_size, words=self.similarity.needs_parts)
 
     def classify(self, image: ImageSource, labels: Iterable[str]) -> dict[str, float]:
         """The calibrated probability of each label, and of "none of these"; they add up to 1, the best first.
@@ -105,15 +101,17 @@ class Model:
         word. A model without calibration compares the labels with each other only.
         """
         names = self._labels(labels)
-        queries = self.embed_texts([self.template.format(label) for label in names])
-        scores = cosine(queries, self.embed_images([image]))[:, 0]
-        evidence = self.calibration.evidence(Match.WHOLE, queries, scores)
-        weights = np.exp(np.append(evidence, 0.0) - max(evidence.max(), 0.0))
+        queries = self.embed_queries([self.template.format(label) for label in names])
+        views = self.embed_prepared(self.prepare(image)[None])
+        scores = self.similarity(queries, views if self.similarity.needs_parts else views[:, :1])[:, 0]
+        evidence = self.calibration.evidence(Match.WHOLE, queries.vectors, scores)
+        evidence = np.append(evidence, self.calibration.none(Match.WHOLE))
+        weights = np.exp(evidence - evidence.max())
         named = zip([*names, NONE_OF_THESE], (weights / weights.sum()).tolist(), strict=True)
         return dict(sorted(named, key=lambda pair: -pair[1]))
 
     def cutoff(self, queries: Floats) -> Floats:
-        """For text vectors [q, dimension], the best-view score [q] below which a picture does not match."""
+        """For text vectors [q, dimension], the search score [q] below which a picture does not match."""
         return self.calibration.cutoff(Match.BEST_VIEW, queries)
 
     def _labels(self, labels: Iterable[str]) -> list[str]:
@@ -130,6 +128,27 @@ class Model:
         if twice is not None:
             raise SettingError(f"The label {twice!r} is given twice: give each label once.")
         return names
+
+    def _embed_texts(self, texts: Iterable[str], batch_size: int, words: bool) -> Queries:
+        sentences = several(texts, "texts", alone=(str, bytes))
+        encodings = self._tokenizer.encode(sentences) if sentences else []
+        order = np.argsort([len(encoding.ids) for encoding in encodings], kind="stable")
+        parts = [Queries.none(self.dimension, words)]
+        for start in range(0, len(order), at_least_one("batch_size", batch_size)):
+            rows = order[start : start + batch_size]
+            ids, mask = self._tokenizer.batch([encodings[row] for row in rows])
+            names = ("vectors", "words") if words else ("vectors",)
+            vectors, *inner = self._engine("text").outputs(names, input_ids=ids, attention_mask=mask)
+            parts.append(Queries(vectors))
+            if words:
+                shown = tuple(self._tokenizer.written(sentences[row], encodings[row], mask.shape[1]) for row in rows)
+                parts[-1] = Queries(vectors, Words(inner[0], mask.astype(np.bool_), shown))
+        return Queries.joined(parts)[np.argsort(order)]
+
+    @cached_property
+    def similarity(self) -> Similarity:
+        """How sentences are compared with pictures, as the model was trained."""
+        return read_similarity(self.bundle)
 
     @cached_property
     def calibration(self) -> Calibration:

@@ -49,6 +49,13 @@ class TextTokenizer:
                 raise TextError(f"{shown(text)} holds no word that this model knows: use other words.")
         return list(encodings)
 
+    @staticmethod
+    def written(text: str, encoding: Encoding, width: int) -> tuple[str, ...]:
+        """The part of a sentence that each of ``width`` tokens stands for; empty for what the tokenizer adds."""
+        spans = zip(encoding.offsets, encoding.special_tokens_mask, strict=True)
+        parts = ["" if special else checked(text)[start:end] for (start, end), special in spans]
+        return (*parts, *[""] * (width - len(parts)))
+
     def batch(self, encodings: Sequence[Encoding]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """``input_ids`` and ``attention_mask`` [B, T], padded as the model was trained."""
         longest = max(self._pad_to, *(len(encoding.ids) for encoding in encodings))

@@ -6,6 +6,6 @@ It knows the runtime's model and picture intake; it knows nothing about pages, c
 from __future__ import annotations
 
 from .index import Index
-from .records import AddReport, Hit, Json, Progress, Record, Skipped
+from .records import AddReport, Hit, Json, Progress, Record, Skipped, WordMatch
 
-__all__ = ["AddReport", "Hit", "Index", "Json", "Progress", "Record", "Skipped"]
+__all__ = ["AddReport", "Hit", "Index", "Json", "Progress", "Record", "Skipped", "WordMatch"]

@@ -1,14 +1,14 @@
-"""Exact search: all vectors in memory, compared with the query by one matrix product.
+"""Exact search: all vectors in memory, every one compared with the query.
 
 It knows vectors and ids; it knows nothing about where they are stored or what they show.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
-
-from ..runtime.similarity import best_view, cosine
 
 Floats = NDArray[np.float32]
 Ids = NDArray[np.int64]
@@ -63,22 +63,20 @@ class ExactSearch:
                 self._ids[row], self._vectors[row] = self._ids[last], self._vectors[last]
                 self._rows[int(self._ids[row])] = row
 
-    def whole(self, id: int) -> Floats:
-        """The vector [dimension] of a whole picture. KeyError for an unknown id."""
-        vector: Floats = self._vectors[self._rows[id], 0].copy()
-        return vector
+    def views(self, ids: list[int]) -> Floats:
+        """The vectors [n, views, dimension] of pictures. KeyError for an unknown id."""
+        vectors: Floats = self._vectors[[self._rows[id] for id in ids]]
+        return vectors
 
     def search(
-        self, query: Floats, k: int, whole: bool, among: Ids | None = None, floor: float = -np.inf
+        self, score: Callable[[Floats], Floats], k: int, among: Ids | None = None, floor: float = -np.inf
     ) -> list[tuple[int, float]]:
-        """The ``k`` best (id, score) for a query [dimension], equal scores by id.
+        """The ``k`` best (id, score), equal scores by id.
 
-        ``whole`` compares whole pictures, otherwise a picture's best view counts. ``among`` are the only ids
-        allowed; scores below ``floor`` are left out.
+        ``score`` takes pictures [n, views, dimension] to scores [n]. ``among`` are the only ids allowed; scores
+        below ``floor`` are left out.
         """
-        vectors = self._vectors[: len(self)]
-        scores = cosine(query[None], vectors[:, 0])[0] if whole else best_view(cosine(query[None], vectors))[0]
-        ranked = np.clip(scores.astype(np.float64), -1, 1).round(SCORE_DIGITS)
+        ranked = score(self._vectors[: len(self)]).astype(np.float64).round(SCORE_DIGITS)
         ids = self._ids[: len(self)]
         allowed = ranked >= floor
         if among is not None:

@@ -17,14 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BundleError, PictureNotFound, SettingError, SpaceMismatch
+from ..runtime.similarity import Queries
 from . import schema
+from .comparing import by_picture, by_sentence, word_matches
 from .exact import ExactSearch
 from .facts import Facts
 from .filters import matching
 from .gone import refuse_emptied
 from .ingest import Ingest
 from .owner import check_model, check_space, own_model, place
-from .records import AddReport, Hit, Json, Progress, Record, shown_path
+from .records import AddReport, Hit, Json, Progress, Record, WordMatch, shown_path
 from .scan import absolute, scan
 from .store import Store
 
@@ -141,10 +143,11 @@ class Index:
     ) -> list[Hit]:
         """The at most ``k`` best pictures for a text, a picture, or one of the index's own (itself left out).
 
-        A text is compared with a picture's best view, a picture with whole pictures. ``where`` is an SQL
-        expression over id, path, name, folder, date, size, width, height and the metadata's keys; only pictures
-        for which it is true are compared; ``date`` is as in Record. ``cut`` leaves out what the model does not
-        take for a match with a text; picture queries are never cut.
+        A text is compared as the model was trained to: by its vector with a picture's best view, or by its words with
+        the picture's regions. A picture is compared with whole pictures, by the cosine, whatever the model's
+        similarity. ``where`` is an SQL expression over id, path, name, folder, date, size, width, height and the
+        metadata's keys; only pictures for which it is true are compared; ``date`` is as in Record. ``cut`` leaves out
+        what a calibrated model does not take for a match with a text; picture queries are never cut.
 
         Raises SettingError unless exactly one query is given and ``k`` is positive, TextError, ImageError or
         FilterError for a query that cannot be used, PictureNotFound where ``like`` is unknown.
@@ -157,26 +160,33 @@ class Index:
         if like is not None:
             like = whole_number("The id of a picture", like)
         floor = -np.inf
-        query: NDArray[np.float32] | None = None
+        query: Queries | None = None
         if text is not None:
-            query = self.model.embed_texts([text])
-            floor = float(self.model.cutoff(query)[0]) if cut else floor
+            query = self.model.embed_queries([text])
+            floor = float(self.model.cutoff(query.vectors)[0]) if cut else floor
         elif image is not None:
-            query = self.model.embed_images([image])
-        if query is not None and query.shape != (1, self._store.dimension):
+            query = Queries(self.model.embed_images([image]))
+        if query is not None and query.vectors.shape != (1, self._store.dimension):
             raise BundleError(
-                f"{self.model.name} gives a vector of the shape {list(query.shape)}, the index has vectors of "
+                f"{self.model.name} gives a vector of the shape {list(query.vectors.shape)}, the index has vectors of "
                 f"{self._store.dimension} numbers: its bundle is damaged, copy it again."
             )
         among = self._matching(where) if where is not None else None
         with self._searching:
             self._refresh()
-            if query is not None:
-                found = self._exact.search(query[0], k, text is None, among, floor)
-            else:
+            if query is None:
                 found = self._like(like, k, among)
+            elif text is None:
+                found = self._exact.search(by_picture(query.vectors[0]), k, among)
+            else:
+                found = self._exact.search(by_sentence(query, self.model.similarity), k, among, floor)
+            words = self._words(query, [id for id, _ in found])
         records = self._store.records([id for id, _ in found])
-        return [Hit(id, records[id].path, score, records[id].metadata) for id, score in found if id in records]
+        return [
+            Hit(id, records[id].path, score, records[id].metadata, words.get(id, ()))
+            for id, score in found
+            if id in records
+        ]
 
     def delete(self, ids: int | Iterable[int] | None = None, *, where: str | None = None) -> int:
         """Removes pictures by id or ``where`` from the index, never from disk; how many there were.
@@ -238,8 +248,14 @@ class Index:
     def _like(self, id: int | None, k: int, among: NDArray[np.int64] | None) -> list[tuple[int, float]]:
         if id is None or id not in self._exact:
             raise PictureNotFound(f"There is no picture {id} in the index.")
-        found = self._exact.search(self._exact.whole(id), k + 1, whole=True, among=among)
+        found = self._exact.search(by_picture(self._exact.views([id])[0, 0]), k + 1, among)
         return [(other, score) for other, score in found if other != id][:k]
+
+    def _words(self, query: Queries | None, ids: list[int]) -> dict[int, tuple[WordMatch, ...]]:
+        """For each picture where the query's words are; nothing for a query without."""
+        if query is None or query.words is None:
+            return {}
+        return dict(zip(ids, word_matches(query.words, self._exact.views(ids)), strict=True))
 
     def _refresh(self) -> None:
         """Takes over into memory what any process has changed since the last search."""

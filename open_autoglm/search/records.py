@@ -14,13 +14,26 @@ Json: TypeAlias = str | int | float | bool | None
 
 
 @dataclass(frozen=True)
+class WordMatch:
+    """Where in a picture a word is: ``region``, row by row from the top left, and its cosine."""
+
+    word: str
+    region: int
+    score: float
+
+
+@dataclass(frozen=True)
 class Hit:
-    """A picture found; ``score`` is a cosine similarity in -1..1."""
+    """A picture found; ``score`` is the model's similarity for a text, a cosine in -1..1 for a picture.
+
+    ``words``: where each word of the text is, for a model that compares words with regions.
+    """
 
     id: int
     path: str
     score: float
     metadata: dict[str, Json]
+    words: tuple[WordMatch, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,62 +6,38 @@ It is one module, so that one state dict resumes all of it; it knows nothing abo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from open_autoglm.modeling import OpenAutoGLM
-from open_autoglm.modeling.similarity import Features, Parts
+from open_autoglm.modeling.similarity import Similarity
 from open_autoglm.objectives import MomentumEncoder, MomentumSchedule, Pairs, clamp_temperature_
 
 INPUTS = ("pixel_values", "input_ids", "attention_mask", "labels")
 
 
 class Encoder(nn.Module):
-    """The model as training calls it: a batch's tensors to pairs, in float32.
+    """The model as training calls it: a batch's tensors to pairs."""
 
-    ``parts``: regions and words too. Without, the regions are not computed.
-    """
-
-    def __init__(self, model: OpenAutoGLM, parts: bool) -> None:
+    def __init__(self, model: OpenAutoGLM) -> None:
         super().__init__()
         self.model = model
-        self.parts = parts
 
     def forward(self, pixel_values: Tensor, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> Pairs:
-        images = self.images(pixel_values)
-        return Pairs(images, self.texts(input_ids, attention_mask), labels)
-
-    def images(self, pixel_values: Tensor) -> Features:
-        """Pictures, and their regions where wanted; a model without regions has the whole as its only one."""
-        if not self.parts:
-            return Features(self.model.get_image_features(pixel_values).float())
-        views = self.model.get_image_views(pixel_values).float()
-        regions = views[:, 1:] if views.shape[1] > 1 else views
-        return Features(views[:, 0], Parts(regions, regions.new_ones(regions.shape[:2], dtype=torch.bool)))
-
-    def texts(self, input_ids: Tensor, attention_mask: Tensor) -> Features:
-        """Sentences, and their words where wanted."""
-        if not self.parts:
-            return Features(self.model.get_text_features(input_ids, attention_mask).float())
-        with outputs_of(self.model.text.tower) as outputs:
-            whole = self.model.get_text_features(input_ids, attention_mask).float()
-        words = F.normalize(self.model.text_head(outputs[0].last_hidden_state), dim=-1).float()
-        return Features(whole, Parts(words, attention_mask.bool()))
+        images = self.model.image_side(pixel_values)
+        return Pairs(images, self.model.text_side(input_ids, attention_mask), labels)
 
 
 class Learned(nn.Module):
-    """What is compared in use: encoder and similarity."""
+    """What becomes the bundle."""
 
-    def __init__(self, encoder: Encoder, similarity: nn.Module) -> None:
+    def __init__(self, encoder: Encoder) -> None:
         super().__init__()
         self.encoder = encoder
-        self.similarity = similarity
 
 
 class Alignment(nn.Module):
@@ -73,15 +49,13 @@ class Alignment(nn.Module):
     def __init__(
         self,
         model: OpenAutoGLM,
-        similarity: nn.Module,
         objective: nn.Module,
         momentum: MomentumSchedule | None = None,
         average: MomentumSchedule | None = None,
         frozen: Sequence[nn.Module] = (),
     ) -> None:
         super().__init__()
-        self.encoder = Encoder(model, bool(getattr(similarity, "needs_parts", False)))
-        self.similarity = similarity
+        self.encoder = Encoder(model)
         self.objective = objective
         self.momentum = MomentumEncoder(self.encoder, momentum) if momentum else None
         self.average = MomentumEncoder(self.learned, average) if average else None
@@ -104,14 +78,19 @@ class Alignment(nn.Module):
         return self.encoder.model
 
     @property
+    def similarity(self) -> Similarity:
+        """How the model compares."""
+        return self.model.similarity
+
+    @property
     def temperature(self) -> float:
         """The inverse of the model's scale."""
         return float((-self.model.logit_scale.detach()).exp())
 
     @property
     def learned(self) -> Learned:
-        """Encoder and similarity as they are now."""
-        return Learned(self.encoder, self.similarity)
+        """The model as it is now."""
+        return Learned(self.encoder)
 
     @property
     def evaluated(self) -> Learned:
@@ -155,14 +134,3 @@ def share_statistics(module: nn.Module) -> None:
         vector = parameters_to_vector(buffers)
         dist.all_reduce(vector)
         vector_to_parameters(vector / dist.get_world_size(), buffers)
-
-
-@contextmanager
-def outputs_of(module: nn.Module) -> Iterator[list[Any]]:
-    """Collects what a module returns inside."""
-    kept: list[Any] = []
-    handle = module.register_forward_hook(lambda _, __, output: kept.append(output))
-    try:
-        yield kept
-    finally:
-        handle.remove()

@@ -20,7 +20,6 @@ from open_autoglm.bundle import find_bundle
 from open_autoglm.errors import BundleError, SettingError
 from open_autoglm.modeling import OpenAutoGLM, OpenAutoGLMConfig, OpenAutoGLMImageProcessor, OpenAutoGLMProcessor
 from open_autoglm.modeling.configuration import as_config
-from open_autoglm.modeling.similarity import SIMILARITIES
 from open_autoglm.objectives import OBJECTIVES, MomentumSchedule, WeightedSum
 from open_autoglm.runtime.images import Preprocessing
 
@@ -32,7 +31,8 @@ from .recipe import ModelSettings, ObjectiveSettings, Recipe, Towers
 def build_model(settings: ModelSettings) -> tuple[OpenAutoGLM, OpenAutoGLMProcessor]:
     """The model where a training starts, and the processor of its bundle."""
     check_config(settings.config)
-    model, processor = started(settings) if settings.towers is None else from_towers(settings.towers, settings.config)
+    towers = settings.towers
+    model, processor = started(settings) if towers is None else from_towers(towers, settings)
     return model, processor if settings.picture_size is None else at_size(processor, settings.picture_size)
 
 
@@ -42,7 +42,7 @@ def started(settings: ModelSettings) -> tuple[OpenAutoGLM, OpenAutoGLMProcessor]
     folder = find_bundle(start)
     try:
         config = OpenAutoGLMConfig.from_pretrained(folder or start)
-        for name, value in settings.config.items():
+        for name, value in config_changes(settings).items():
             setattr(config, name, value)
         model = OpenAutoGLM.from_pretrained(start, config=config)
         if "logit_scale" in settings.config:
@@ -53,7 +53,12 @@ def started(settings: ModelSettings) -> tuple[OpenAutoGLM, OpenAutoGLMProcessor]
     return model, processor
 
 
-def from_towers(towers: Towers, changes: Mapping[str, Any]) -> tuple[OpenAutoGLM, OpenAutoGLMProcessor]:
+def config_changes(settings: ModelSettings) -> dict[str, Any]:
+    """What a recipe sets of OpenAutoGLMConfig."""
+    return {**settings.config, "similarity": settings.similarity}
+
+
+def from_towers(towers: Towers, settings: ModelSettings) -> tuple[OpenAutoGLM, OpenAutoGLMProcessor]:
     """A model of two towers, pretrained or not, and heads that start at random."""
     try:
         vision, text = (tower(source) for source in (towers.vision, towers.text))
@@ -61,7 +66,7 @@ def from_towers(towers: Towers, changes: Mapping[str, Any]) -> tuple[OpenAutoGLM
         if not isinstance(source, str):
             raise SettingError("model.towers.tokenizer is missing: name a directory or hub id that has one.")
         tokenizer = AutoTokenizer.from_pretrained(source)
-        config = OpenAutoGLMConfig(vision_config=vision.config, text_config=text.config, **changes)
+        config = OpenAutoGLMConfig(vision_config=vision.config, text_config=text.config, **config_changes(settings))
     except (OSError, ValueError) as error:
         raise SettingError(f"model.towers cannot be loaded: {reason(error)}.") from error
     model = OpenAutoGLM(config)
@@ -80,10 +85,8 @@ def tower(source: str | Mapping[str, Any]) -> Any:
 
 def build_alignment(recipe: Recipe, model: OpenAutoGLM, used: Preprocessing) -> Alignment:
     """The model with all that is trained beside it, its frozen parts frozen; ``used``: its pictures' preparation."""
-    width = model.config.projection_dim
-    made = SIMILARITIES[recipe.model.similarity](width)
     average = recipe.optimisation.average
-    similarity, objective = as_module(made), as_module(build_objective(recipe.objectives, width))
+    objective = as_module(build_objective(recipe.objectives, model.config.projection_dim))
     if recipe.optimisation.checkpointing:
         recompute_activations(model)
     leave_out_unused(model, used)
@@ -92,7 +95,6 @@ def build_alignment(recipe: Recipe, model: OpenAutoGLM, used: Preprocessing) -> 
         frozen += [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     return Alignment(
         model,
-        similarity,
         objective,
         recipe.momentum,
         MomentumSchedule(0.0, average.decay, average.warmup_steps) if average else None,
@@ -199,7 +201,9 @@ def recompute_activations(model: OpenAutoGLM) -> None:
 
 
 def check_config(changes: Mapping[str, Any]) -> None:
-    """Raises SettingError for a field that OpenAutoGLMConfig does not have."""
+    """Raises SettingError for a field that OpenAutoGLMConfig does not have, or that the recipe has a place for."""
+    if "similarity" in changes:
+        raise SettingError("model.config has similarity, which is a setting of its own: write it as model.similarity.")
     known = [name for name in inspect.signature(OpenAutoGLMConfig).parameters if name != "kwargs"]
     for name in changes:
         if name not in known:
@@ -207,7 +211,7 @@ def check_config(changes: Mapping[str, Any]) -> None:
 
 
 def as_module(made: Any) -> nn.Module:
-    """What meets a protocol of ``objectives`` or ``modeling``, as the module it is."""
+    """What meets a protocol of ``objectives``, as the module it is."""
     if not isinstance(made, nn.Module):
         raise SettingError(f"{type(made).__name__} is no torch module.")
     return made

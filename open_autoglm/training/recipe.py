@@ -37,10 +37,11 @@ class Towers:
 class ModelSettings:
     """``start``: a bundle's name, its directory or a hub id; ``towers`` instead of it makes a model anew.
 
-    ``config`` overrides fields of OpenAutoGLMConfig: a head of another kind starts at random. ``picture_size``: the
-    side in pixels of the pictures that the model sees in use; None keeps the start's. ``training_size``: the side at
-    which they are trained on, where it differs; smaller trains faster, and convolutional towers see best at sizes
-    somewhat above it (1906.06423).
+    ``config`` overrides fields of OpenAutoGLMConfig: a head of another kind starts at random. ``similarity``: how texts
+    are compared with pictures, in training, in evaluation and by whoever uses the bundle; bilinear goes on from the
+    matrix of a bilinear ``start``. ``picture_size``: the side in pixels of the pictures that the model sees in use;
+    None keeps the start's. ``training_size``: the side at which they are trained on, where it differs; smaller trains
+    faster, and convolutional towers see best at sizes somewhat above it (1906.06423).
     """
 
     start: str | None = None

@@ -136,7 +136,7 @@ class AlignmentTrainer(Trainer):
             one = self.alignment
             parts = (model, self.encode, one.objective, one.similarity, one.model.logit_scale, one.momentum)
             chunk = self.recipe.optimisation.chunk
-            self._step = GradCache(*parts, chunk=chunk) if chunk else Step(*parts)  # type: ignore[arg-type]
+            self._step = GradCache(*parts, chunk=chunk) if chunk else Step(*parts)
         return self._step
 
     def encode(self, model: nn.Module, batch: Any) -> Any:
@@ -168,9 +168,8 @@ class AlignmentTrainer(Trainer):
         if validation is None:
             return {}
         context = self.accelerator.autocast() if self.args.bf16 else None
-        figures = validate(
-            self.alignment.evaluated, validation, self.material.collator, self.recipe.evaluation.ks, context
-        )
+        model = self.alignment.evaluated.encoder.model
+        figures = validate(model, validation, self.material.collator, self.recipe.evaluation.ks, context)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in figures.items()}
         self.state.log_history.append({"step": self.state.global_step, **metrics})
         if self.is_world_process_zero():

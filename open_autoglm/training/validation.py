@@ -1,6 +1,6 @@
 """Recall both ways on validation pictures while a model is trained.
 
-It knows an encoder and a similarity; what recall is, ``evaluation`` knows.
+It knows a model that compares; what recall is, ``evaluation`` knows.
 """
 
 from __future__ import annotations
@@ -13,34 +13,33 @@ from torch import nn
 
 from open_autoglm.data import PairCollator, PairDataset
 from open_autoglm.evaluation.retrieval import recall_at_k
+from open_autoglm.modeling import OpenAutoGLM
 from open_autoglm.modeling.similarity import Features, Parts, pad_parts
 
-from .alignment import Learned
 from .material import captions_of
 
 _BATCH = 32
 
 
 def validate(
-    learned: Learned,
+    model: OpenAutoGLM,
     dataset: PairDataset,
     collator: PairCollator,
     ks: Sequence[int],
     autocast: AbstractContextManager[object] | None = None,
 ) -> dict[str, float]:
-    """Recall at ``ks`` both ways, 0..1, and their mean as ``mean_recall``; ``learned``: encoder and similarity."""
-    encoder, similarity = learned.encoder, learned.similarity
+    """Recall at ``ks`` both ways, 0..1, and their mean as ``mean_recall``, by the model's own similarity."""
     captions, positive = captions_of(dataset.records)
-    device = next(encoder.parameters()).device
-    with evaluating(learned), torch.no_grad(), autocast or nullcontext():
+    device = next(model.parameters()).device
+    with evaluating(model), torch.no_grad(), autocast or nullcontext():
         images, texts = list[Features](), list[Features]()
         for rows in chunks(len(dataset)):
             batch = collator([dataset[row] for row in rows])
-            images.append(encoder.images(batch["pixel_values"].to(device)))
+            images.append(model.image_side(batch["pixel_values"].to(device)))
         for rows in chunks(len(captions)):
             words = collator.texts([captions[row] for row in rows])
-            texts.append(encoder.texts(words["input_ids"].to(device), words["attention_mask"].to(device)))
-        scores = similarity(stacked(images), stacked(texts)).float().cpu().numpy()
+            texts.append(model.text_side(words["input_ids"].to(device), words["attention_mask"].to(device)))
+        scores = model.similarity(stacked(images), stacked(texts)).float().cpu().numpy()
     figures = recall_at_k(scores, positive, ks)
     return figures | {"mean_recall": sum(figures.values()) / len(figures)}
 
