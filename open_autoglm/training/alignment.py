@@ -28,7 +28,8 @@ class Encoder(nn.Module):
         self.model = model
 
     def forward(self, pixel_values: Tensor, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> Pairs:
-        images = self.model.image_side(pixel_values)
+        # Channels last is how convolutions read on processors: up to twice as fast, and backwards too.
+        images = self.model.image_side(pixel_values.contiguous(memory_format=torch.channels_last))
         return Pairs(images, self.model.text_side(input_ids, attention_mask), labels)
 
 
