@@ -16,8 +16,10 @@ from torch.nn import functional as F
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from open_autoglm.modeling import OpenAutoGLM
-from open_autoglm.modeling.similarity import Features, Parts
+from open_autoglm.modeling.similarity import Features, Parts, join
 from open_autoglm.objectives import MomentumEncoder, MomentumSchedule, Pairs, clamp_temperature_
+
+from .lengths import by_length
 
 INPUTS = ("pixel_values", "input_ids", "attention_mask", "labels")
 
@@ -48,7 +50,14 @@ class Encoder(nn.Module):
         return Features(views[:, 0], Parts(regions, regions.new_ones(regions.shape[:2], dtype=torch.bool)))
 
     def texts(self, input_ids: Tensor, attention_mask: Tensor) -> Features:
-        """Sentences, and their words where wanted."""
+        """Sentences, and their words where wanted; short ones do not wait for the long ones' padding."""
+        groups = by_length(attention_mask)
+        sides = [self.sentences(input_ids[rows, :width], attention_mask[rows, :width]) for rows, width in groups]
+        back = torch.cat([rows for rows, _ in groups]).argsort()
+        return join(sides).map(lambda tensor: tensor[back])
+
+    def sentences(self, input_ids: Tensor, attention_mask: Tensor) -> Features:
+        """Sentences of one group."""
         if not self.parts:
             return Features(self.model.get_text_features(input_ids, attention_mask).float())
         with outputs_of(self.model.text.tower) as outputs:
