@@ -32,11 +32,13 @@ class VisionEncoder(nn.Module):
         if self.pooling == "pooler":
             pooled: Tensor = self.tower(pixel_values=pixel_values).pooler_output
             return pooled.flatten(1).unsqueeze(1)
-        whole = self.features(self.reduced(pixel_values)).mean(dim=(2, 3)).unsqueeze(1)
+        reduced = self.reduced(pixel_values)
+        maps = self.features(reduced)
+        whole = maps.mean(dim=(2, 3)).unsqueeze(1)
         if not self.grid:
             return whole
-        cells = grid_pool(self.features(pixel_values), self.grid)
-        return torch.cat([whole, cells], dim=1)
+        full = maps if reduced is pixel_values else self.features(pixel_values)
+        return torch.cat([whole, grid_pool(full, self.grid)], dim=1)
 
     def features(self, pixel_values: Tensor) -> Tensor:
         """The tower's feature map, [B, hidden, h, w]."""
