@@ -113,3 +113,17 @@ def test_packed_weights_come_back_close_and_a_quarter_the_size(tmp_path: Path) -
         step = np.abs(tensor).max() / 127
         assert np.abs(packed.float32(name) - tensor).max() <= step / 2 + 1e-3
     assert (tmp_path / "packed").stat().st_size < 0.3 * (tmp_path / "plain").stat().st_size
+
+
+def test_whole_and_regions_of_one_size_come_from_one_pass_of_the_tower() -> None:
+    for whole_sizes, passes in (([], 1), ([96], 1), ([64], 2), ([64, 96], 2)):
+        config = OpenAutoGLMConfig(
+            vision_config=EfficientNetLiteConfig(width=0.25, depth=0.25, hidden_size=64),
+            text_config=BertConfig(vocab_size=20, hidden_size=32, num_hidden_layers=1, num_attention_heads=2),
+            region_grids=[[96, 3]],
+            whole_sizes=whole_sizes,
+        )
+        model, seen = OpenAutoGLM(config).eval(), []
+        model.vision.tower.register_forward_hook(lambda _module, _given, _found, seen=seen: seen.append(1))
+        views = model.get_image_views(torch.randn(2, 3, 96, 96))
+        assert views.shape[1] == 10 and len(seen) == passes

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
+from torch_parts import one_thread as one_thread
 from training_parts import COLOURS, THINGS, prepare_folder, recipe, tokenizer
 
 import open_autoglm
@@ -80,18 +81,9 @@ def with_regions(views: torch.Tensor) -> Features:
     return Features(views[:, 0], Parts(regions, torch.ones(regions.shape[:2], dtype=torch.bool)))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """The models are tiny: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = prepare_folder(tmp_path_factory.mktemp("similarity"), PICTURES, region_grid=GRID)
+    made = prepare_folder(tmp_path_factory.mktemp("similarity"), PICTURES, region_grids=[[SIZE, GRID]])
     pictures = OpenAutoGLMImageProcessor(
         height=SIZE, width=SIZE, resize="squash", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
     )

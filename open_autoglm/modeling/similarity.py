@@ -6,7 +6,7 @@ about losses or how the vectors were made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Protocol
@@ -176,3 +176,14 @@ def pad_parts(parts: Parts, width: int) -> Parts:
     missing = width - parts.mask.shape[1]
     vectors = nn.functional.pad(parts.vectors, (0, 0, 0, missing))
     return Parts(vectors, nn.functional.pad(parts.mask, (0, missing)))
+
+
+def join(sides: Sequence[Features]) -> Features:
+    """Several batches' features as one; regions and words are padded to the most there are."""
+    whole = torch.cat([side.whole for side in sides])
+    parts = [side.parts for side in sides if side.parts is not None]
+    if not parts:
+        return Features(whole)
+    width = max(part.mask.shape[1] for part in parts)
+    padded = [pad_parts(part, width) for part in parts]
+    return Features(whole, Parts(torch.cat([one.vectors for one in padded]), torch.cat([one.mask for one in padded])))

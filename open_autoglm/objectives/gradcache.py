@@ -5,7 +5,7 @@ It knows steps and their chunks; it works with every objective, as it only stand
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
@@ -25,9 +25,9 @@ from .step import Batch, Step
 class GradCache(Step):
     """A step that encodes ``chunk`` pairs at a time, twice: without gradients for the loss, then with them.
 
-    Dropout draws the same in both passes. Batch normalisation normalises within a chunk and takes in its statistics
-    once. At most one chunk's activations are held; the cost is one more forward pass. A batch that fits one chunk is
-    a plain step.
+    The first chunk is encoded with gradients at once, and once only. Dropout draws the same in both passes. Batch
+    normalisation normalises within a chunk and takes in its statistics once. At most one chunk's activations are
+    held; the cost is one more forward pass of all chunks but one. A batch that fits one chunk is a plain step.
     """
 
     chunk: int = 32
@@ -37,35 +37,41 @@ class GradCache(Step):
             raise SettingError(f"A chunk holds at least one pair, not {self.chunk}.")
 
     def step(self, batch: Batch, loss_scale: float = 1.0) -> Result:
-        chunks = split(batch, self.chunk)
-        if len(chunks) == 1:
+        first, *others = split(batch, self.chunk)
+        if not others:
             return super().step(batch, loss_scale)
-        pairs, randomness = self.without_gradients(chunks)
-        result = self.judge(pairs, self.encode_targets(batch))
-        others = self.beyond_encoders()
-        wanted = [*pairs.vectors, *others]
+        targets = self.encode_targets(batch)
+        with self.reduction(False):
+            kept = self.encode(self.model, first)
+        encoded, randomness = self.without_gradients(others)
+        pairs = concatenate([kept, *encoded]).map(as_leaf)
+        result = self.judge(pairs, targets)
+        beyond = self.beyond_encoders()
+        wanted = [*pairs.vectors, *beyond]
         gradients = torch.autograd.grad(result.loss * loss_scale, wanted, allow_unused=True)
         cached, rest = gradients[: len(pairs.vectors)], gradients[len(pairs.vectors) :]
-        done = 0
-        for part, state in zip(chunks, randomness, strict=True):
-            last = part is chunks[-1]
+        with self.reduction(False):
+            backward(kept.vectors, shares(cached, 0, kept.vectors))
+        done = len(kept)
+        for part, state in zip(others, randomness, strict=True):
+            last = part is others[-1]
             with self.reduction(last), state.again():
                 vectors = self.encode(self.model, part).vectors
-                own = [rows(gradient, done, tensor) for gradient, tensor in zip(cached, vectors, strict=True)]
+                own = shares(cached, done, vectors)
                 # DDP reduces in the last backward pass, so every other gradient has to be part of it.
-                backward([*vectors, *others] if last else vectors, [*own, *rest] if last else own)
+                backward([*vectors, *beyond] if last else vectors, [*own, *rest] if last else own)
             done += len(vectors[0])
         return replace(result, loss=result.loss.detach())
 
-    def without_gradients(self, chunks: list[Batch]) -> tuple[Pairs, list[RandomState]]:
-        """The first pass: all pairs, as leaves, and where the random numbers stood before each chunk."""
+    def without_gradients(self, chunks: list[Batch]) -> tuple[list[Pairs], list[RandomState]]:
+        """The first pass: the pairs of each chunk, and where the random numbers stood before it."""
         randomness: list[RandomState] = []
         encoded: list[Pairs] = []
         with torch.no_grad(), frozen_statistics(self.model):
             for part in chunks:
                 randomness.append(RandomState(self.logit_scale.device))
                 encoded.append(self.encode(self.model, part))
-        return concatenate(encoded).map(as_leaf), randomness
+        return encoded, randomness
 
     def encode_targets(self, batch: Batch) -> Pairs | None:
         parts = [super(GradCache, self).encode_targets(part) for part in split(batch, self.chunk)]
@@ -95,9 +101,12 @@ def as_leaf(tensor: Tensor) -> Tensor:
     return tensor.detach().requires_grad_() if tensor.is_floating_point() else tensor
 
 
-def rows(gradient: Tensor | None, first: int, vectors: Tensor) -> Tensor | None:
-    """A chunk's share of the cached gradient, without the padding that other chunks needed."""
-    return None if gradient is None else gradient[first : first + len(vectors), : vectors.shape[1]]
+def shares(gradients: Sequence[Tensor | None], first: int, vectors: list[Tensor]) -> list[Tensor | None]:
+    """A chunk's share of each cached gradient, without the padding that other chunks needed."""
+    return [
+        None if gradient is None else gradient[first : first + len(tensor), : tensor.shape[1]]
+        for gradient, tensor in zip(gradients, vectors, strict=True)
+    ]
 
 
 def backward(roots: list[Tensor], gradients: list[Tensor | None]) -> None:

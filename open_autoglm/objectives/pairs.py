@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from open_autoglm.errors import SettingError
-from open_autoglm.modeling.similarity import Features, Parts, pad_parts
+from open_autoglm.modeling.similarity import Features, join
 
 
 @dataclass(frozen=True)
@@ -68,17 +68,7 @@ def as_columns(labels: Tensor) -> Tensor:
 def concatenate(batches: Sequence[Pairs]) -> Pairs:
     """Several batches as one; regions and words are padded to the most there are. Targets are left out."""
     return Pairs(
-        _concatenate_features([batch.images for batch in batches]),
-        _concatenate_features([batch.texts for batch in batches]),
+        join([batch.images for batch in batches]),
+        join([batch.texts for batch in batches]),
         torch.cat([batch.labels for batch in batches]),
     )
-
-
-def _concatenate_features(sides: Sequence[Features]) -> Features:
-    parts = [side.parts for side in sides if side.parts is not None]
-    if not parts:
-        return Features(torch.cat([side.whole for side in sides]))
-    width = max(part.mask.shape[1] for part in parts)
-    padded = [pad_parts(part, width) for part in parts]
-    joined = Parts(torch.cat([part.vectors for part in padded]), torch.cat([part.mask for part in padded]))
-    return Features(torch.cat([side.whole for side in sides]), joined)

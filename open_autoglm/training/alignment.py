@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from open_autoglm.modeling import OpenAutoGLM
-from open_autoglm.modeling.similarity import Similarity
+from open_autoglm.modeling.similarity import Features, Similarity, join
 from open_autoglm.objectives import MomentumEncoder, MomentumSchedule, Pairs, clamp_temperature_
+
+from .lengths import by_length
 
 INPUTS = ("pixel_values", "input_ids", "attention_mask", "labels")
 
@@ -30,7 +32,14 @@ class Encoder(nn.Module):
     def forward(self, pixel_values: Tensor, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> Pairs:
         # Channels last is how convolutions read on processors: up to twice as fast, and backwards too.
         images = self.model.image_side(pixel_values.contiguous(memory_format=torch.channels_last))
-        return Pairs(images, self.model.text_side(input_ids, attention_mask), labels)
+        return Pairs(images, self.texts(input_ids, attention_mask), labels)
+
+    def texts(self, input_ids: Tensor, attention_mask: Tensor) -> Features:
+        """Sentences; short ones do not wait for the long ones' padding."""
+        groups = by_length(attention_mask)
+        sides = [self.model.text_side(input_ids[rows, :width], attention_mask[rows, :width]) for rows, width in groups]
+        back = torch.cat([rows for rows, _ in groups]).argsort()
+        return join(sides).map(lambda tensor: tensor[back])
 
 
 class Learned(nn.Module):

@@ -14,7 +14,7 @@ from torch import nn
 from open_autoglm.data import PairCollator, PairDataset
 from open_autoglm.evaluation.retrieval import recall_at_k
 from open_autoglm.modeling import OpenAutoGLM
-from open_autoglm.modeling.similarity import Features, Parts, pad_parts
+from open_autoglm.modeling.similarity import Features, join
 
 from .material import captions_of
 
@@ -39,7 +39,7 @@ def validate(
         for rows in chunks(len(captions)):
             words = collator.texts([captions[row] for row in rows])
             texts.append(model.text_side(words["input_ids"].to(device), words["attention_mask"].to(device)))
-        scores = model.similarity(stacked(images), stacked(texts)).float().cpu().numpy()
+        scores = model.similarity(join(images), join(texts)).float().cpu().numpy()
     figures = recall_at_k(scores, positive, ks)
     return figures | {"mean_recall": sum(figures.values()) / len(figures)}
 
@@ -47,17 +47,6 @@ def validate(
 def chunks(count: int) -> Iterator[range]:
     """Ranges of at most a batch."""
     return (range(start, min(start + _BATCH, count)) for start in range(0, count, _BATCH))
-
-
-def stacked(parts: Sequence[Features]) -> Features:
-    """Features of several batches as one; regions and words padded to the most there are."""
-    whole = torch.cat([part.whole for part in parts])
-    inner = [part.parts for part in parts if part.parts is not None]
-    if not inner:
-        return Features(whole)
-    width = max(part.mask.shape[1] for part in inner)
-    padded = [pad_parts(part, width) for part in inner]
-    return Features(whole, Parts(torch.cat([p.vectors for p in padded]), torch.cat([p.mask for p in padded])))
 
 
 @contextmanager
