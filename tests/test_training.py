@@ -14,6 +14,7 @@ from training_parts import folder as folder
 from training_parts import recipe
 from transformers import TrainerCallback
 
+from open_autoglm.data import Draw
 from open_autoglm.errors import BundleError, DataError, SettingError, TrainingError
 from open_autoglm.training.checkpoints import checkpoints
 from open_autoglm.training.optimiser import layers_above
@@ -243,3 +244,13 @@ def test_a_model_is_made_of_two_towers(folder: Path) -> None:
     run = start(made, folder_of(made))
     run.trainer.train()
     assert run.trainer.alignment.model.config.projection_dim == 16
+
+
+def test_validation_sees_pictures_in_the_size_in_use(folder: Path) -> None:
+    changes: dict[str, Any] = {"model": {"picture_size": 48, "training_size": 24}, "data": {"validation_share": 0.25}}
+    material = start(recipe(folder, **changes), folder / "runs" / "sizes").trainer.material
+    assert material.validation is not None
+    for dataset, side in ((material.train, 24), (material.validation, 48)):
+        pair = dataset[Draw(0, 0)] if side == 24 else dataset[0]
+        assert pair.pixels.shape == (side, side, 3)
+        assert material.collator([pair])["pixel_values"].shape == (1, 3, side, side)

@@ -20,6 +20,7 @@ from open_autoglm.cli import app
 from open_autoglm.errors import DataError
 from open_autoglm.training.preflight_finding import Finding
 from open_autoglm.training.preflight_kept import Preflight, keep, kept
+from open_autoglm.training.preflight_overfit import Overfit, verdict
 from open_autoglm.training.reading import read_recipe
 from open_autoglm.training.run import folder_of, start, train
 
@@ -87,13 +88,13 @@ def test_a_stopped_run_says_how_to_go_on(folder: Path, tmp_path: Path, monkeypat
         "open_autoglm.training.interruption.Interruption.on_train_begin",
         lambda self, *_, **__: setattr(self, "requested", True),
     )
-    path = write_recipe(folder)
-    result = autoglm(path, "--to", tmp_path)
+    result = autoglm(write_recipe(folder), "--to", tmp_path, "--set", "optimisation.learning_rate=1e-4")
     assert result.exit_code == 130
-    assert f"Stopped after 1 of 6 steps in 0 s; go on with: autoglm train {path} --resume" in " ".join(
-        result.stdout.split()
-    )
+    said = " ".join(result.stdout.split())
+    assert said.startswith("Stopped after 1 of 6 steps in 0 s; go on with: autoglm train ")
     assert not (tmp_path / "tiny" / "bundle").exists()
+    again = autoglm(*said.partition("autoglm train ")[2].split())  # with what was set before, and where it was
+    assert (again.exit_code, again.stdout.startswith("Stopped after 2 of 6 steps")) == (130, True), again.stderr
 
 
 def test_a_mistake_is_one_sentence(folder: Path, tmp_path: Path) -> None:
@@ -180,3 +181,42 @@ def test_the_help_has_an_example() -> None:
 
 def test_a_written_recipe_is_yaml(folder: Path) -> None:
     assert yaml.safe_load(write_recipe(folder).read_text())["name"] == "tiny"
+
+
+def evaluate(*words: object) -> Result:
+    return CliRunner().invoke(app, ["evaluate", *(str(word) for word in words)])
+
+
+def test_a_bundle_is_measured_on_what_its_training_kept(finished: tuple[Path, dict[str, Any]], folder: Path) -> None:
+    run, outcome = folder / "runs" / "tiny", finished[1]
+    result = evaluate(run / "bundle", "--json")
+    assert result.exit_code == 0, (result.stderr, result.exception)
+    assert str(run / "report.html") in result.stderr.replace("\n", "")
+    found = json.loads(result.stdout)
+    assert found["pictures"] == 6
+    assert {name: found["figures"][name] for name in outcome["figures"] if name != "mean_recall"} == pytest.approx(
+        {name: value for name, value in outcome["figures"].items() if name != "mean_recall"}
+    )
+    assert json.loads((run / "evaluation.json").read_text())["fingerprint"] == found["fingerprint"]
+    assert "Pictures found for a text" in (run / "report.html").read_text()
+    (run / "evaluation.json").unlink()
+    other = evaluate("open-autoglm-base", run / "recipe.yaml", "--json")  # another bundle on the same pictures
+    assert json.loads(other.stdout)["fingerprint"] == found["fingerprint"]
+    assert not (run / "evaluation.json").exists()
+
+
+def test_what_an_evaluation_cannot_find_is_said(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    nothing_kept = write_recipe(tmp_path, data={"train": {"path": finished[0].with_name("pictures.csv").as_posix()}})
+    for words, said in (
+        (("open-autoglm-base",), "lies in no training's folder"),
+        (("open-autoglm-base", finished[0], "--label", "class"), "leave out --label"),
+        (("open-autoglm-base", nothing_kept), "keeps no pictures for validation"),
+    ):
+        result = evaluate(*words)
+        assert result.exit_code == 2 and said in " ".join(result.stderr.split())
+
+
+def test_a_trial_of_few_steps_tells_nothing(tmp_path: Path) -> None:
+    found = verdict(Overfit(128, 2, 180.0, 0.25, 0.2, (18.9, 15.3)), recipe(tmp_path))
+    assert found.severity == "warning"
+    assert "too slow to tell" in found.what and "model.training_size" in found.advice

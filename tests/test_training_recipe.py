@@ -82,7 +82,7 @@ def test_settings_are_changed_from_outside(tmp_path: Path) -> None:
         ({"optimisation": {"batch_size": 0}}, "optimisation: batch_size is 0: it must be at least 1"),
         ({"optimisation": {"rates": {"text": "x"}}}, "optimisation.rates.text is 'x'"),
         ({"evaluation": {"metric": "r1"}}, "evaluation: There is no metric 'r1'"),
-        ({"model": {"start": None}}, "needs either start"),
+        ({"model": {"towers": {"vision": "a", "text": "b"}}}, "either with start or with towers"),
         ({"objective": "siglip"}, "objective is 'siglip': give settings or a list"),
         ({"momentum": {"start": 2}}, "momentum:"),
         ({"data": {"augmentation": {"mirror": 3}}}, "data.augmentation:"),
@@ -145,3 +145,11 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str | None, s
 def test_objectives_are_checked_against_what_they_take(objective: ObjectiveSettings, said: str) -> None:
     with pytest.raises(SettingError, match=said):
         build_objective([objective], 16)
+
+
+@pytest.mark.parametrize("model", [None, {}, {"picture_size": 96}])
+def test_data_is_all_that_must_be_said(tmp_path: Path, model: Any) -> None:
+    said = {"data": {"train": {"path": "my.csv"}}} | ({} if model is None else {"model": model})
+    (tmp_path / "my.yaml").write_text(yaml.safe_dump(said))
+    made = read_recipe(tmp_path / "my.yaml")
+    assert (made.name, made.model.start) == ("my", "open-autoglm-base")

@@ -64,7 +64,7 @@ def train(
     if as_json:
         print_json(asdict(outcome))
     else:
-        for line in command.outcome_in_words(outcome, recipe):
+        for line in command.outcome_in_words(outcome):
             typer.echo(showable(line))
     if outcome.stopped:
         raise typer.Exit(STOPPED)
@@ -73,9 +73,14 @@ def train(
 def evaluate(
     bundle: GivenBundle,
     data: Annotated[
-        str,
-        typer.Argument(metavar="DATA", help="A CSV, JSONL or Parquet file, a folder, tar shards, or a hub data set."),
-    ],
+        str | None,
+        typer.Argument(
+            metavar="[DATA]",
+            show_default=False,
+            help="A CSV, JSONL or Parquet file, a folder, tar shards, a hub data set, or a recipe, whose validation "
+            "pictures are taken; without it, those of the training that made the bundle.",
+        ),
+    ] = None,
     picture: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column with the pictures.")] = None,
     captions: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN", help="A column with captions; may be given several times.")
@@ -102,9 +107,11 @@ def evaluate(
 
     Captions are searched both ways (recall, mean average precision); classes are told apart by their names
     alone. Columns with usual names are found by themselves. Rows that cannot be used are named.
+    Without DATA, the figures go into the report of the training, too.
 
     \b
     Examples:
+      autoglm evaluate runs/shop/bundle
       autoglm evaluate open-autoglm-base photos.csv --captions title
       autoglm evaluate my-bundle/ shoes/ --template "a photo of a {}"
     """
@@ -114,20 +121,26 @@ def evaluate(
     from . import console
 
     with needing("Evaluation", "train"):
-        from ..data import DataSettings, open_source
         from ..evaluation.evaluate import EvaluationSettings
         from ..evaluation.evaluate import evaluate as measure
         from ..evaluation.summary import headline, notes, tables
-    views = Match.BEST_VIEW if best_view else Match.WHOLE
-    settings = EvaluationSettings(similarity=similarity, views=views, templates=tuple(template or ()))
-    source = DataSettings(
-        data, picture=picture, captions=tuple(captions or ()), label=label, classes=classes, split=split
-    )
+        from ..training.measured import measured
+    columns = {"picture": picture, "captions": tuple(captions or ()), "label": label, "classes": classes}
     model = load(bundle)
+    chosen = measured(data, {**columns, "split": split}, model.bundle.path)
+    settings = EvaluationSettings(
+        similarity=similarity,
+        views=Match.BEST_VIEW if best_view else Match.WHOLE,
+        templates=tuple(template or ()),
+        examples=chosen.examples,
+    )
     with console.progress("Reading") as report:
-        records = open_source(source, lambda rows: report(rows, rows))
+        records = chosen.records(lambda rows: report(rows, rows))
     with console.progress("Embedding") as report:
-        found = measure(model, records, settings, progress=report).as_dict()
+        evaluation = measure(model, records, settings, progress=report)
+    found, page = evaluation.as_dict(), chosen.keep(evaluation)
+    if page is not None:
+        say(f"The report has these figures too: {page}")
     if as_json:
         print_json(found)
     else:

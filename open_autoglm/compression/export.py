@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import io
+import logging
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
@@ -89,6 +90,7 @@ def to_onnx(graph: nn.Module, inputs: tuple[Any, ...], shapes: dict[str, Any], o
         if hasattr(module, "config") and hasattr(module.config, "_attn_implementation"):
             module.config._attn_implementation = "eager"
     chatter = io.StringIO()  # the exporter narrates every step on the standard streams
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # and misses torchvision, which nothing here needs
     with torch.no_grad(), redirect_stdout(chatter), redirect_stderr(chatter):
         program = torch.onnx.export(
             frozen,

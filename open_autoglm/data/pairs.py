@@ -94,19 +94,24 @@ class PairCollator:
 
     def __init__(self, processor: OpenAutoGLMProcessor, max_tokens: int = 128, pad_text: bool = False) -> None:
         self._tokenizer = processor.tokenizer
-        prepared = replace(processor.image_processor.preprocessing, resize="squash", crop_from=None)
-        # Pictures arrive in their final size, which a squash leaves as it is: the processor only normalises.
-        self._normalise = OpenAutoGLMImageProcessor(**asdict(prepared))
+        self._prepared = replace(processor.image_processor.preprocessing, resize="squash", crop_from=None)
         self._max_tokens = max_tokens
         self._pad_text = pad_text
 
     def __call__(self, pairs: Sequence[Pair]) -> dict[str, torch.Tensor]:
         return {
-            "pixel_values": self._normalise([pair.pixels for pair in pairs], return_tensors="pt")["pixel_values"],
+            "pixel_values": self._normalised([pair.pixels for pair in pairs]),
             **self.texts([pair.caption for pair in pairs]),
             "labels": torch.tensor([pair.label for pair in pairs]),
             "rows": torch.tensor([pair.row for pair in pairs]),
         }
+
+    def _normalised(self, pixels: list[NDArray[np.uint8]]) -> torch.Tensor:
+        """Pictures in whatever size they come: a squash to their own size leaves them as they are."""
+        height, width, _ = pixels[0].shape
+        processor = OpenAutoGLMImageProcessor(**asdict(replace(self._prepared, height=height, width=width)))
+        found: torch.Tensor = processor(pixels, return_tensors="pt")["pixel_values"]
+        return found
 
     def texts(self, captions: Sequence[str]) -> dict[str, torch.Tensor]:
         """``input_ids`` and ``attention_mask`` of the captions alone."""

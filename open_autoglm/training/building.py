@@ -15,6 +15,7 @@ from typing import Any, get_type_hints
 import torch
 from torch import nn
 from transformers import AutoModel, AutoTokenizer
+from transformers.utils.logging import disable_progress_bar
 
 from open_autoglm.bundle import find_bundle
 from open_autoglm.errors import BundleError, SettingError
@@ -30,6 +31,7 @@ from .recipe import ModelSettings, ObjectiveSettings, Recipe, Towers
 
 def build_model(settings: ModelSettings) -> tuple[OpenAutoGLM, OpenAutoGLMProcessor]:
     """The model where a training starts, and the processor of its bundle."""
+    disable_progress_bar()
     check_config(settings.config)
     towers = settings.towers
     model, processor = started(settings) if towers is None else from_towers(towers, settings)

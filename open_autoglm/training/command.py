@@ -16,6 +16,8 @@ from .preflight import Checked, check
 from .progress import counted, duration, watched
 from .reading import read_recipe, to_yaml
 from .recipe import Recipe
+from .report import REPORT
+from .report_facts import RECIPE
 from .run import Outcome, train
 
 
@@ -40,16 +42,17 @@ def check_recipe(recipe: Recipe) -> Checked:
         return check(recipe, report=report, reading=reading, looking=looking)
 
 
-def outcome_in_words(outcome: Outcome, recipe: Path) -> Iterator[str]:
+def outcome_in_words(outcome: Outcome) -> Iterator[str]:
     """How a training ended and what to do next."""
     steps = f"{outcome.step:,} of {outcome.steps:,} steps in {duration(outcome.seconds)}"
     if outcome.stopped:
-        yield f"Stopped after {steps}; go on with: autoglm train {recipe} --resume"
+        yield f"Stopped after {steps}; go on with: autoglm train {outcome.folder / RECIPE} --resume"
         return
     yield f"Trained {steps}."
     for name, value in outcome.figures.items():
         yield f"  {name.replace('_', ' ')}: {value:.1%}"
     if outcome.bundle is not None:
+        yield f"Its report is {outcome.folder / REPORT}."
         yield f"Wrote the bundle {outcome.bundle}. Next: autoglm index DIR --to INDEX --model {outcome.bundle}"
 
 

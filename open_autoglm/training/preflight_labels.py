@@ -29,7 +29,7 @@ def check_batch(name: str, records: Records, plan: BatchPlan) -> Iterator[Findin
             "too few pictures",
             "error",
             f"{name} has {len(records):,} pictures and a batch {size:,}.",
-            f"Set the batch size to {max(1, len(records) // 2):,} or less, or add data.",
+            f"Set optimisation.batch_size to {max(1, len(records) // 2)} or less, or add data.",
             len(records),
         )
         return
@@ -47,22 +47,23 @@ def check_batch(name: str, records: Records, plan: BatchPlan) -> Iterator[Findin
             "few labels for the batch",
             "warning",
             f"{name} has {len(shares):,} labels: {meets / size:.0%} of a batch of {size:,} are no negatives.",
-            "Lower the batch size to about the number of labels and draw distinct labels, or add more varied captions.",
+            "Lower optimisation.batch_size to about the number of labels and set data.distinct_labels, or add more "
+            "varied captions.",
         )
     if size - 1 + plan.queue < _NEGATIVES:
         yield Finding(
             "small batch",
             "warning",
             f"Each picture is compared with {size - 1 + plan.queue:,} others.",
-            "Raise the batch size to 64 or more; cached gradients make that fit into memory, accumulation does not "
-            "help; or add a queue.",
+            "Raise optimisation.batch_size to 64 or more; optimisation.chunk makes that fit into memory, accumulation "
+            "does not help; or take queue_contrastive.",
         )
     if plan.queue > _QUEUE * len(records):
         yield Finding(
             "large queue",
             "warning",
             f"The queue of {plan.queue:,} is more than a tenth of the {len(records):,} pictures of {name}.",
-            f"Set it to {int(_QUEUE * len(records)):,} or less: a longer one holds old vectors of the batch itself.",
+            f"Set its size to {int(_QUEUE * len(records))} or less: a longer one has old vectors of the batch itself.",
         )
 
 
@@ -82,7 +83,7 @@ def check_classes(splits: Mapping[str, Records]) -> Iterator[Finding]:
             "class imbalance",
             "warning",
             f"{first} has {many:,} pictures of {most!r} and {few:,} of {least!r}.",
-            "Add pictures of the rare classes, or draw distinct labels, so that large ones do not fill the batches.",
+            "Add pictures of the rare classes, or set data.distinct_labels, so that large ones do not fill batches.",
             len(ordered),
             tuple(f"{label}: {count:,}" for label, count in ordered[:-4:-1]),
         )

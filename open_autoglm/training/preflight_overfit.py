@@ -26,6 +26,7 @@ from .trainer import AlignmentTrainer, Report
 PAIRS = 128
 STEPS = 400
 LEARNED = 0.9  # R@1 from which the pairs count as known by heart
+FEW = 20  # steps that say nothing yet, where the time was up
 MOVED = 0.1  # share by which the loss falls at least where anything is learned
 _NAME = "overfit"
 
@@ -123,6 +124,9 @@ def verdict(found: Overfit, recipe: Recipe) -> Finding:
     if found.recall >= LEARNED:
         what = f"The model can learn: after {trial} it finds {found.recall:.0%} of them first."
         return finding("note", what, "Go on.")
+    if found.steps < min(FEW, STEPS):
+        advice = "For a surer answer make model.training_size smaller, or freeze more, so that steps are quicker."
+        return finding("warning", f"The trial was too slow to tell: {trial}; {loss}.", advice)
     if found.in_batch >= LEARNED:
         what = f"After {trial} the model knows its batches ({found.in_batch:.0%} first), but only in training mode"
         advice = "Batch normalisation lags behind: freeze vision.tower, give it a lower rate, or train longer."

@@ -55,7 +55,7 @@ def check_captions(name: str, records: Records, plan: BatchPlan) -> Iterator[Fin
             "short captions",
             "note",
             f"{len(short):,} of the {len(records):,} pictures of {name} have captions of a single word.",
-            "If they are classes, name their column as label, and templates make sentences of them.",
+            "If they are classes, name their column in data.train.label: templates make sentences of them.",
             len(short),
             _shown(short),
         )
@@ -87,7 +87,7 @@ def _joined(name: str, records: Records) -> Iterator[Finding]:
         "warning",
         f"{largest:,} of the {len(records):,} pictures of {name} count as matches of each other, because captions "
         "that they share join them.",
-        "Take out captions that say nothing of the picture, or set positives to picture.",
+        "Take out captions that say nothing of the picture, or set data.train.positives to picture.",
         largest,
         _shown([record.captions[0] for record in members]),
     )

@@ -14,6 +14,8 @@ from open_autoglm.errors import SettingError
 from open_autoglm.manifest import check_template
 from open_autoglm.objectives import MomentumSchedule
 
+BASE = "open-autoglm-base"
+
 
 @dataclass(frozen=True)
 class Towers:
@@ -35,7 +37,7 @@ class Towers:
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """``start``: a bundle's name, its directory or a hub id; ``towers`` instead of it makes a model anew.
+    """``start``: a bundle's name, its directory or a hub id, the base model by default; ``towers`` makes one anew.
 
     ``config`` overrides fields of OpenAutoGLMConfig: a head of another kind starts at random. ``similarity``: how texts
     are compared with pictures, in training, in evaluation and by whoever uses the bundle; bilinear goes on from the
@@ -55,8 +57,10 @@ class ModelSettings:
         for name in ("picture_size", "training_size"):
             if (value := getattr(self, name)) is not None:
                 at_least(value, name, 1)
-        if (self.start is None) == (self.towers is None):
-            raise SettingError("A model needs either start, such as open-autoglm-base, or towers.")
+        if self.start is not None and self.towers is not None:
+            raise SettingError("A model begins either with start or with towers: leave one of them out.")
+        if self.start is None and self.towers is None:
+            object.__setattr__(self, "start", BASE)
 
 
 @dataclass(frozen=True)
@@ -198,12 +202,15 @@ class Output:
             raise SettingError(f"{error}; write it like 'a photo of a {{}}'.") from error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """All of a training. ``objective``: one, or several as a weighted sum; ``momentum``: a target encoder's."""
+    """All of a training; its ``data`` alone must be given.
+
+    ``objective``: one, or several as a weighted sum; ``momentum``: a target encoder's.
+    """
 
     name: str
-    model: ModelSettings
+    model: ModelSettings = field(default_factory=ModelSettings)
     data: TrainingData
     objective: ObjectiveSettings | tuple[ObjectiveSettings, ...] = field(default_factory=ObjectiveSettings)
     momentum: MomentumSchedule | None = None

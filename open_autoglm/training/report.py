@@ -25,8 +25,9 @@ from open_autoglm.evaluation.summary import headline, notes, tables
 from .report_curves import SIZE, Chart, Series, chart, number_text
 from .report_facts import EVALUATION, FACTS, LOG, RECIPE, Log, read_document, read_log, replace_text, write_facts
 
-__all__ = ["write_evaluation", "write_facts", "write_report"]
+__all__ = ["REPORT", "write_evaluation", "write_facts", "write_report"]
 
+REPORT = "report.html"
 _TEMPLATES = Path(__file__).parent / "report_page"
 _NAMES = {
     "lr": "Learning rate",
@@ -71,8 +72,8 @@ def write_report(run: Path) -> Path:
         evaluation=evaluation,
         recipe=recipe.rstrip(),
     )
-    replace_text(run / "report.html", page)
-    return run / "report.html"
+    replace_text(run / REPORT, page)
+    return run / REPORT
 
 
 def _lead(log: Log, evaluation: dict[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -15,7 +15,6 @@ from typing import Any
 from safetensors.torch import load_model
 from transformers import TrainerCallback, set_seed
 from transformers.trainer_callback import TrainerState
-from transformers.utils.logging import disable_progress_bar
 
 from open_autoglm.compression.bundling import make_bundle
 from open_autoglm.errors import TrainingError
@@ -105,7 +104,6 @@ def start(
 ) -> Run:
     """Reads the data, unless ``splits`` are given, and builds everything; the same recipe gives the same start."""
     known = splits or open_splits(recipe.data, recipe.optimisation.seed, reading)
-    disable_progress_bar()
     set_seed(recipe.optimisation.seed)
     model, processor = build_model(recipe.model)
     training = training_processor(recipe, model, processor)
