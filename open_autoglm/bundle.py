@@ -55,11 +55,12 @@ class Bundle:
 
     def _check_tensors(self) -> None:
         """Refuses a calibration or a similarity whose tensor does not lie in the space."""
+        width = self.manifest.dimension
         named = {
-            "the calibration's reference": (self.manifest.calibration.get("reference"), "n"),
-            "the similarity's matrix": (self.manifest.similarity.get("matrix"), self.manifest.dimension),
+            "the calibration's reference": (self.manifest.calibration.get("reference"), f"[n, at most {width}]"),
+            "the similarity's matrix": (self.manifest.similarity.get("matrix"), f"[{width}, {width}]"),
         }
-        for what, (name, rows) in named.items():
+        for what, (name, wanted) in named.items():
             if name is None:
                 continue
             try:
@@ -67,10 +68,11 @@ class Bundle:
             except BundleError:  # opened all the same, so that verify can name what is damaged
                 return
             shape = weights.shape(name)
-            if len(shape) != 2 or not shape[0] or shape[1] != self.manifest.dimension or rows not in ("n", shape[0]):
+            square = name == self.manifest.similarity.get("matrix")
+            if shape != (width, width) if square else not (len(shape) == 2 and shape[0] and 0 < shape[1] <= width):
                 raise BundleError(
-                    f"{self.path / MANIFEST} is damaged ({what} {name} has the shape {shape} "
-                    f"instead of [{rows}, {self.manifest.dimension}]); copy the bundle again."
+                    f"{self.path / MANIFEST} is damaged ({what} {name} has the shape {shape} instead of {wanted}); "
+                    "copy the bundle again."
                 )
 
     @cached_property
