@@ -18,7 +18,7 @@ from torch_parts import one_thread as one_thread
 from training_parts import COLOURS, THINGS, prepare_folder, recipe, tokenizer
 
 import open_autoglm
-from open_autoglm.bundle import Bundle
+from open_autoglm.bundle import Bundle, amend
 from open_autoglm.compression import parity
 from open_autoglm.compression.bundling import make_bundle, space_id
 from open_autoglm.errors import BundleError, SettingError
@@ -112,7 +112,7 @@ def test_the_index_scores_and_ranks_as_torch_does(trained: Trained) -> None:
     same_as_cosine = []
     for text in QUERIES:
         expected = dict(zip(map(str, trained.pictures), trained.scores(text), strict=True))
-        hits = trained.index.search(text, k=PICTURES)  # a model without calibration cuts nothing
+        hits = trained.index.search(text, k=PICTURES, cut=False)
         assert {hit.path: hit.score for hit in hits} == pytest.approx(expected, abs=1e-4)
         in_order = [expected[hit.path] for hit in hits]
         assert all(one >= other - 1e-4 for one, other in pairwise(in_order))
@@ -178,9 +178,13 @@ def test_a_picture_is_compared_by_its_cosine_whatever_was_trained(trained: Train
     assert trained.index.search(image=trained.pictures[0])[0].path == str(trained.pictures[0])
 
 
-def test_classify_compares_as_trained_and_leaves_none_of_these_out(trained: Trained) -> None:
+def test_classify_compares_as_trained_and_uncalibrated_leaves_none_of_these_out(
+    trained: Trained, tmp_path: Path
+) -> None:
+    bundle = shutil.copytree(trained.bundle, tmp_path / "bundle")
+    amend(bundle, calibration={})
     labels = [f"{colour} {thing}" for colour in COLOURS[:2] for thing in THINGS[:2]]
-    chances = trained.runtime.classify(trained.pictures[3], labels)
+    chances = open_autoglm.load(bundle).classify(trained.pictures[3], labels)
     scores = [trained.scores(f"a photo of a {label}", whole=True)[3] for label in labels]
     expected = torch.tensor(np.array(scores) * 100).softmax(dim=0).tolist()
     assert [chances[label] for label in labels] == pytest.approx(expected, abs=0.02)
@@ -189,7 +193,7 @@ def test_classify_compares_as_trained_and_leaves_none_of_these_out(trained: Trai
 
 def test_a_hit_tells_which_region_matched_which_word(trained: Trained) -> None:
     text = "a photo of a red apple"
-    hits = trained.index.search(text, k=PICTURES)
+    hits = trained.index.search(text, k=PICTURES, cut=False)
     if trained.kind != "region_word":
         assert not any(hit.words for hit in hits)
         return

@@ -42,7 +42,8 @@ class Calibration:
     """``fits`` by kind of score; ``reference`` [n, d]: what the picture tower can express, in the space's first d.
 
     A sentence's reach is its highest similarity to the reference: a sentence about something that the tower has no
-    idea of can only ever score low, so its cut lies lower. Without fits nothing is ever cut.
+    idea of can only ever score low, so its cut lies lower. Without a reference every sentence has the same. Without
+    fits nothing is ever cut.
     """
 
     fits: dict[Match, Fit]
@@ -52,13 +53,14 @@ class Calibration:
     def read(cls, bundle: Bundle) -> Calibration:
         """The calibration that a bundle carries; an empty one where it carries none."""
         facts = bundle.manifest.calibration
-        if not facts:
-            return cls({}, np.zeros((0, bundle.manifest.dimension), np.float32))
-        fits = {Match(name): Fit(**values) for name, values in facts["fits"].items()}
-        return cls(fits, bundle.weights.float32(facts["reference"]))
+        fits = {Match(name): Fit(**values) for name, values in facts.get("fits", {}).items()}
+        nothing = np.zeros((0, bundle.manifest.dimension), np.float32)
+        return cls(fits, bundle.weights.float32(facts["reference"]) if "reference" in facts else nothing)
 
     def reach(self, queries: Floats) -> Floats:
         """The highest similarity [q] that sentences [q, d] have to the reference."""
+        if not len(self.reference):
+            return np.zeros(len(queries), np.float32)
         best: Floats = (queries[:, : self.reference.shape[1]] @ self.reference.T).max(axis=1)
         return best
 

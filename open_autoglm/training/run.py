@@ -16,11 +16,13 @@ from safetensors.torch import load_model
 from transformers import TrainerCallback, set_seed
 from transformers.trainer_callback import TrainerState
 
+from open_autoglm.bundle import amend
 from open_autoglm.compression.bundling import make_bundle
 from open_autoglm.errors import TrainingError
 from open_autoglm.modeling import OpenAutoGLMProcessor
 
 from .building import build_alignment, build_model, training_processor
+from .calibrating import calibration
 from .checkpoints import Identity, checkpoints
 from .material import Splits, open_splits, prepare
 from .preflight_kept import kept
@@ -181,7 +183,14 @@ def write_bundle(run: Run, recipe: Recipe, folder: Path, figures: Mapping[str, f
         packed=recipe.output.packed,
         int8_text=recipe.output.int8_text,
         overwrite=True,
+        check=lambda bundle: calibrate(bundle, run.splits, recipe.optimisation.seed),
     )
+
+
+def calibrate(bundle: Path, splits: Splits, seed: int) -> None:
+    """Writes into a bundle what its scores mean, where pictures were kept back to tell."""
+    if splits.validation is not None:
+        amend(bundle, calibration=calibration(bundle, splits.validation, seed))
 
 
 def sources(recipe: Recipe, splits: Splits) -> list[dict[str, str]]:

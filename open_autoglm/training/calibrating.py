@@ -1,0 +1,50 @@
+"""What the scores of a trained bundle mean, fitted on its validation pictures: the relevance cut, "none of these".
+
+It knows a bundle and records; how a fit is made, ``evaluation`` knows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from open_autoglm.bundle import Bundle
+from open_autoglm.data import Records
+from open_autoglm.data.pictures import source_of
+from open_autoglm.evaluation.calibration import fit_match
+from open_autoglm.runtime.calibration import Match
+from open_autoglm.runtime.model import Model
+
+from .material import captions_of, sample
+
+PICTURES = 500  # enough for two numbers; a few seconds
+_BATCH = 16
+
+
+def calibration(bundle: Path, kept: Records, seed: int) -> dict[str, Any]:
+    """The manifest's calibration, from every kept picture against every caption of theirs.
+
+    Empty where they say nothing: every picture matches every caption, or matching ones do not score higher.
+    """
+    chosen = sample(kept, PICTURES, seed)
+    captions, positive = captions_of(chosen)
+    matches = positive.T.ravel()
+    if matches.all():
+        return {}
+    model = Model(Bundle.open(bundle))
+    pixels = [model.prepare(source_of(record.picture, model.limits)) for record in chosen]
+    batches = (np.stack(pixels[start : start + _BATCH]) for start in range(0, len(pixels), _BATCH))
+    views = np.concatenate([model.embed_prepared(batch) for batch in batches])
+    queries = model.embed_queries(captions)
+    wholes = views if model.similarity.needs_parts else views[:, :1]
+    fits = {}
+    for kind, seen in ((Match.WHOLE, wholes), (Match.BEST_VIEW, views)):
+        scores = model.similarity(queries, seen).ravel()
+        fit = fit_match(scores, np.zeros_like(scores), matches)
+        if not (np.isfinite(list(asdict(fit).values())).all() and fit.temperature > 0):
+            return {}
+        fits[kind.value] = asdict(fit)
+    return {"fits": fits, "measured_on": f"{len(chosen):,} validation pictures, {len(captions):,} captions"}
