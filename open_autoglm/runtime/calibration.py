@@ -76,9 +76,13 @@ class Calibration:
         return 0.0 if match in self.fits else -np.inf
 
     def evidence(self, match: Match, queries: Floats, scores: Floats) -> Floats:
-        """The log-odds [q] that a picture with these scores [q] matches the sentences [q, d]."""
+        """The log-odds [..., q] that pictures with these scores [..., q] match the sentences [q, d].
+
+        Sentences stand in the order of their scores; the reach of the nearest decides whether any matches at all.
+        """
         fit = self.fits.get(match, UNFITTED)
-        shift = fit.offset + (fit.slope * self.reach(queries) if fit.slope else np.float32(0))
+        nearest = np.expand_dims(scores.argmax(axis=-1), -1)
+        shift = fit.offset + (fit.slope * self.reach(queries)[nearest] if fit.slope else np.float32(0))
         evidence: Floats = ((scores - shift) / fit.temperature).astype(np.float32)
         return evidence
 
