@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 from transformers import AutoModel, AutoProcessor, BertConfig, CLIPVisionConfig, ViTConfig
 
 import open_autoglm
 from open_autoglm.bundle import shipped_folder
 from open_autoglm.modeling import EfficientNetLiteConfig, OpenAutoGLM, OpenAutoGLMConfig, OpenAutoGLMProcessor
+from open_autoglm.modeling.efficientnet_lite import Convolution
 from open_autoglm.modeling.vision import grid_pool
 from open_autoglm.weights import Weights, write_weights
 
@@ -86,6 +88,47 @@ def test_padding_does_not_change_a_sentence() -> None:
         alone = model.get_text_features(tokens, mask)
         beside = model.get_text_features(padded, torch.tensor([[1, 1, 1, 0, 0]]))
     assert torch.allclose(alone, beside, atol=1e-5)
+
+
+def test_a_norm_that_is_folded_gives_the_same_maps_and_gradients() -> None:
+    layer = Convolution(4, 6, kernel=3, stride=2, groups=1, eps=1e-3, act=True)
+    torch.nn.init.normal_(layer.norm.running_mean)
+    torch.nn.init.uniform_(layer.norm.running_var, 0.5, 2.0)
+    pictures = torch.randn(2, 4, 8, 8)
+    apart = layer.act(layer.eval().norm(layer.conv(layer.pad(pictures))))
+    together = layer(pictures)
+    assert torch.allclose(together, apart, atol=1e-5)
+    weights = list(layer.parameters())
+    for one, other in zip(
+        *(torch.autograd.grad(out.square().sum(), weights) for out in (together, apart)), strict=True
+    ):
+        assert torch.allclose(one, other, atol=1e-3)
+
+
+def test_a_picture_s_vectors_come_from_its_sizes_and_regions_know_the_whole() -> None:
+    model = small(whole_sizes=[32, 64], region_grids=[[96, 3], [64, 2]], region_context=0.5)
+    pixels = torch.randn(2, 3, 96, 96)
+    with torch.no_grad():
+        views = model.get_image_views(pixels)
+        whole, regions = model.vision(pixels)
+        vectors = F.normalize(model.image_head(torch.cat([whole, regions], dim=1)), dim=-1)
+    assert (whole.shape[1], regions.shape[1], model.config.views) == (2, 13, 14)
+    middle = F.normalize(vectors[:, :2].mean(dim=1), dim=-1)
+    assert torch.allclose(views[:, 0], middle, atol=1e-6)
+    assert torch.allclose(views[:, 1:], F.normalize(vectors[:, 2:] + 0.5 * middle[:, None], dim=-1), atol=1e-6)
+    assert torch.allclose(model.get_image_features(pixels), middle, atol=1e-6)
+
+
+def test_concepts_are_two_halves_that_count_alike() -> None:
+    model = small(image_head="concepts", text_head="concepts", concepts=10, concept_top_k=3, appearance_dim=6)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter)
+    with torch.no_grad():
+        picture = model.get_image_features(torch.randn(1, 3, 64, 64))[0]
+        sentence = model.get_text_features(torch.tensor([[5, 6, 7]]))[0]
+    for vector in (picture, sentence):
+        assert vector[:10].square().sum() == pytest.approx(0.5, abs=1e-4)
+        assert vector[10:].square().sum() == pytest.approx(0.5, abs=1e-4)
 
 
 def test_regions_are_the_cells_of_the_map_row_by_row() -> None:

@@ -52,6 +52,16 @@ def test_contrastive_is_the_written_out_formula() -> None:
     assert loss_of(Contrastive(), pairs).item() == pytest.approx(expected, abs=1e-9)
 
 
+def test_smoothing_spreads_a_share_of_the_target_over_all_candidates() -> None:
+    pairs = random_pairs(UNIQUE)
+    logits = math.exp(1.0) * pairs.images.whole @ pairs.texts.whole.T
+    smoothed = [F.cross_entropy(one, UNIQUE, label_smoothing=0.2) for one in (logits, logits.T)]
+    found = loss_of(Contrastive(label_smoothing=0.2), pairs).item()
+    assert found == pytest.approx(sum(smoothed).item() / 2, abs=1e-9)
+    with pytest.raises(SettingError, match="label_smoothing is 1"):
+        Contrastive(label_smoothing=1)
+
+
 def test_contrastive_without_shared_keys_is_clip_s_loss() -> None:
     pairs = random_pairs(UNIQUE)
     logits = math.exp(1.0) * pairs.images.whole @ pairs.texts.whole.T

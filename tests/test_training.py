@@ -104,6 +104,14 @@ def test_layers_are_counted_from_the_top_of_their_tower() -> None:
     assert [layers_above(name, names) for name in names] == [4, 3, 2, 1, 0]
 
 
+@pytest.mark.parametrize("fixed", [True, False])
+def test_batch_norm_keeps_its_statistics_where_they_are_fixed(folder: Path, fixed: bool) -> None:
+    run = trained(folder, f"statistics-{fixed}", optimisation={"fixed_statistics": fixed})
+    norm = run.trainer.alignment.model.vision.tower.stem.norm
+    assert torch.equal(norm.running_mean, torch.zeros_like(norm.running_mean)) == fixed
+    assert not torch.equal(norm.weight, torch.ones_like(norm.weight))
+
+
 def test_the_objective_s_own_parameters_learn(folder: Path) -> None:
     run = trained(folder, "siglip", objective={"name": "siglip"}, model={"similarity": "bilinear"})
     alignment = run.trainer.alignment
