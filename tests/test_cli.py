@@ -515,7 +515,14 @@ def test_interrupted_indexing_says_so_and_goes_on(tmp_path: Path) -> None:
     for number in range(300):
         Image.fromarray(noise.integers(0, 256, (400, 400, 3), np.uint8)).save(folder / f"{number}.jpg")
     command = [*AUTOGLM, "index", str(folder), "--to", str(target)]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A test run in the background ignores interrupts, and its children would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     while not target.exists() and running.poll() is None:
         time.sleep(0.02)
     running.send_signal(signal.SIGINT)
