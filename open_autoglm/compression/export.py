@@ -14,6 +14,7 @@ from typing import Any
 
 import onnx
 import torch
+from onnxscript import optimizer
 from torch import Tensor, nn
 from torch.export import Dim
 
@@ -67,7 +68,9 @@ def export_image(model: OpenAutoGLM, preprocessing: Preprocessing) -> Exported:
     pixels = torch.randint(0, 256, (2, *size, 3), dtype=torch.uint8)
     graph = ImageGraph(model, preprocessing)
     outputs = {"vectors": f"float32[n, {model.config.views}, {model.config.projection_dim}]"}
-    proto = to_onnx(graph, (pixels,), {"pixels": {0: Dim("n", min=1, max=1024)}}, list(outputs))
+    shapes = {"pixels": {0: Dim("n", min=1, max=1024)}}
+    # Norms folded into convolutions would be weights of their own: stored twice, where the engine folds them anyway.
+    proto = to_onnx(graph, (pixels,), shapes, list(outputs), rewrite=False)
     return Exported(proto, {"pixels": f"uint8[n, {size[0]}, {size[1]}, 3]"}, outputs)
 
 
@@ -83,8 +86,13 @@ def export_text(model: OpenAutoGLM) -> Exported:
     return Exported(proto, dict.fromkeys(shapes, "int64[n, t]"), outputs)
 
 
-def to_onnx(graph: nn.Module, inputs: tuple[Any, ...], shapes: dict[str, Any], outputs: list[str]) -> onnx.ModelProto:
-    """A module as an ONNX model with dynamic sizes; the module itself is left as it was."""
+def to_onnx(
+    graph: nn.Module, inputs: tuple[Any, ...], shapes: dict[str, Any], outputs: list[str], rewrite: bool = True
+) -> onnx.ModelProto:
+    """A module as an ONNX model with dynamic sizes; the module itself is left as it was.
+
+    ``rewrite``: patterns of nodes become fewer ones; without, only constants are folded.
+    """
     frozen = copy.deepcopy(graph).eval()
     for module in frozen.modules():
         if hasattr(module, "config") and hasattr(module.config, "_attn_implementation"):
@@ -100,7 +108,11 @@ def to_onnx(graph: nn.Module, inputs: tuple[Any, ...], shapes: dict[str, Any], o
             dynamic_shapes=shapes,
             opset_version=OPSET,
             dynamo=True,
+            optimize=rewrite,
             verbose=False,
         )
     assert program is not None  # noqa: S101  (None only without dynamo)
+    if not rewrite:
+        optimizer.fold_constants(program.model)
+        optimizer.remove_unused_nodes(program.model)
     return program.model_proto
