@@ -56,11 +56,12 @@ class Bundle:
     def _check_tensors(self) -> None:
         """Refuses a calibration or a similarity whose tensor does not lie in the space."""
         width = self.manifest.dimension
-        named = {
-            "the calibration's reference": (self.manifest.calibration.get("reference"), f"[n, at most {width}]"),
-            "the similarity's matrix": (self.manifest.similarity.get("matrix"), f"[{width}, {width}]"),
-        }
-        for what, (name, wanted) in named.items():
+        calibration, similarity = self.manifest.calibration, self.manifest.similarity
+        named = (
+            ("the calibration's reference", calibration.get("reference"), False),
+            ("the similarity's matrix", similarity.get("matrix"), True),
+        )
+        for what, name, square in named:
             if name is None:
                 continue
             try:
@@ -68,8 +69,9 @@ class Bundle:
             except BundleError:  # opened all the same, so that verify can name what is damaged
                 return
             shape = weights.shape(name)
-            square = name == self.manifest.similarity.get("matrix")
-            if shape != (width, width) if square else not (len(shape) == 2 and shape[0] and 0 < shape[1] <= width):
+            wanted = f"[{width}, {width}]" if square else f"[n, at most {width}]"
+            fits = shape == (width, width) if square else len(shape) == 2 and shape[0] > 0 and 0 < shape[1] <= width
+            if not fits:
                 raise BundleError(
                     f"{self.path / MANIFEST} is damaged ({what} {name} has the shape {shape} instead of {wanted}); "
                     "copy the bundle again."
