@@ -80,7 +80,7 @@ def source(groceries: Path, split: str) -> dict[str, Any]:
     """A split with three captions a picture: the product's name, name and kind, and the start of its description."""
     return {
         "path": str(groceries / f"{split}.parquet"),
-        "join": {"path": str(groceries / "classes.parquet"), "on": "fine_id"},
+        "join": {"path": str(groceries / "classes.parquet"), "by": "fine_id"},
         "picture": "image",
         "label": "fine",
         "templates": [TEMPLATE, "{fine}, a kind of {coarse}", "{description}"],

@@ -2,7 +2,7 @@
 
 Pictures of groceries in shops (Grocery Store Dataset, 81 products) at 96 px. Training sees ``train``; every figure is
 on ``val``, which no training sees, and which nothing is chosen by: the weights measured are the last ones. ``test`` is
-not touched. The towers are those of the shipped bundle, EfficientNet-Lite0 and MiniLM, with fresh linear heads; the
+not touched. The towers are those of the shipped bundle, EfficientNet-Lite2 and MiniLM, with fresh linear heads; the
 heads and the last blocks learn. The variants are in ``_objective_variants.py``.
 
 Measured are the mean of recall at 1, 5 and 10 both ways among all captions of ``val``, R@1 of each way, and how many
