@@ -54,7 +54,7 @@ def autoglm(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     run = begin(folder, settings, settings["chunk"], {}, callbacks=[clock])
     words = run.trainer.material.collator.texts([CAPTION])
     with torch.no_grad():
-        vector = run.trainer.alignment.model.eval().get_text_features(**words)[0]
+        vector = run.trainer.module.model.eval().get_text_features(**words)[0]
     run.trainer.train()
     return clock.figures(settings) | {"vector": vector.tolist()}
 
@@ -150,7 +150,7 @@ def costs(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     for run in variants.values():
         run.trainer.create_optimizer()
         run.trainer.current_gradient_accumulation_steps = 1
-        fill(run.trainer.alignment.objective)
+        fill(run.trainer.module.objective)
     for _ in range(settings["steps"]):
         for name, run in variants.items():
             began = time.perf_counter()
@@ -161,10 +161,10 @@ def costs(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def whole_step(trainer: Any, batch: Mapping[str, Any]) -> None:
     """Gradients, the optimiser's step, and what follows it."""
-    trainer.training_step(trainer.alignment, dict(batch))
+    trainer.training_step(trainer.module, dict(batch))
     trainer.optimizer.step()
     trainer.optimizer.zero_grad()
-    trainer.alignment.after_update()
+    trainer.module.after_update()
 
 
 @torch.no_grad()

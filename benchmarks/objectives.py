@@ -152,7 +152,7 @@ def measure(run: Any) -> dict[str, float]:
     from open_autoglm.training.validation import chunks, evaluating
 
     trainer = run.trainer
-    learned, material = trainer.alignment.evaluated, trainer.material
+    learned, material = trainer.module.evaluated, trainer.material
     records, collator = run.splits.validation, material.collator
     names = sorted({record.label for record in run.splits.train})
     with evaluating(learned), torch.no_grad():

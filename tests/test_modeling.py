@@ -40,7 +40,7 @@ def test_the_shipped_bundle_gives_the_runtime_s_vectors_in_torch() -> None:
     assert isinstance(processor, OpenAutoGLMProcessor)
     batch = processor(text=TEXTS, images=[str(path) for path in SAMPLES], padding=True, return_tensors="pt")
     with torch.no_grad():
-        output = model(batch["pixel_values"], batch["input_ids"], batch["attention_mask"])
+        output = model.align(batch["pixel_values"], batch["input_ids"], batch["attention_mask"])
     runtime = open_autoglm.load(precision="fp32")
     assert np.allclose(output.image_embeds.numpy(), runtime.embed_images(SAMPLES), atol=1e-4)
     assert np.allclose(output.text_embeds.numpy(), runtime.embed_texts(TEXTS), atol=1e-4)
@@ -74,7 +74,7 @@ def test_any_hugging_face_picture_tower_fits(vision: object, pooling: str) -> No
 
 def test_gradients_reach_both_towers() -> None:
     model = small().train()
-    output = model(torch.randn(2, 3, 64, 64), torch.randint(0, 100, (2, 5)), torch.ones(2, 5, dtype=torch.long))
+    output = model.align(torch.randn(2, 3, 64, 64), torch.randint(0, 100, (2, 5)), torch.ones(2, 5, dtype=torch.long))
     output.logits_per_image.diagonal().sum().backward()
     assert model.vision.tower.stem.conv.weight.grad.abs().sum() > 0
     assert model.text.tower.embeddings.word_embeddings.weight.grad.abs().sum() > 0

@@ -30,7 +30,7 @@ def trained(folder: Path, name: str, callbacks: Any = (), **changes: Any) -> Run
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in run.trainer.alignment.model.state_dict().items()}
+    return {name: tensor.clone() for name, tensor in run.trainer.module.model.state_dict().items()}
 
 
 def steps(run: Run) -> list[dict[str, Any]]:
@@ -85,7 +85,7 @@ def test_rates_go_to_the_parts_that_they_name(folder: Path) -> None:
     optimiser = run.trainer.create_optimizer()
     rates = {id(p): group["lr"] for group in optimiser.param_groups for p in group["params"]}
     decays = {id(p): group["weight_decay"] for group in optimiser.param_groups for p in group["params"]}
-    named = dict(run.trainer.alignment.learning())
+    named = dict(run.trainer.module.learning())
     assert rates[id(named["text_head.weight"])] == 1e-3  # text is not a prefix of the name text_head
     assert rates[id(named["text.tower.encoder.layer.0.output.dense.weight"])] == 1e-5 * 0.5
     assert rates[id(named["text.tower.embeddings.word_embeddings.weight"])] == 1e-5 * 0.25
@@ -107,16 +107,16 @@ def test_layers_are_counted_from_the_top_of_their_tower() -> None:
 @pytest.mark.parametrize("fixed", [True, False])
 def test_batch_norm_keeps_its_statistics_where_they_are_fixed(folder: Path, fixed: bool) -> None:
     run = trained(folder, f"statistics-{fixed}", optimisation={"fixed_statistics": fixed})
-    norm = run.trainer.alignment.model.vision.tower.stem.norm
+    norm = run.trainer.module.model.vision.tower.stem.norm
     assert torch.equal(norm.running_mean, torch.zeros_like(norm.running_mean)) == fixed
     assert not torch.equal(norm.weight, torch.ones_like(norm.weight))
 
 
 def test_the_objective_s_own_parameters_learn(folder: Path) -> None:
     run = trained(folder, "siglip", objective={"name": "siglip"}, model={"similarity": "bilinear"})
-    alignment = run.trainer.alignment
+    alignment = run.trainer.module
     assert float(alignment.objective.logit_bias.detach()) != -10.0  # type: ignore[arg-type]
-    assert not torch.equal(alignment.similarity.matrix, torch.eye(16))  # type: ignore[arg-type]
+    assert not torch.equal(alignment.model.similarity.matrix, torch.eye(16))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_the_average_is_what_is_evaluated_and_kept(folder: Path) -> None:
         optimisation={"average": {"decay": 0.9, "warmup_steps": 2}},
         evaluation={"every": 3},
     )
-    alignment = run.trainer.alignment
+    alignment = run.trainer.module
     assert alignment.average is not None
     average, model = alignment.evaluated.encoder.model, alignment.model
     assert not torch.equal(average.text_head.weight, model.text_head.weight)
@@ -251,7 +251,7 @@ def test_a_model_is_made_of_two_towers(folder: Path) -> None:
     made = recipe(folder, model={"start": None, "towers": towers, "config": config}, optimisation={"steps": 1})
     run = start(made, folder_of(made))
     run.trainer.train()
-    assert run.trainer.alignment.model.config.projection_dim == 16
+    assert run.trainer.module.model.config.projection_dim == 16
 
 
 def test_validation_sees_pictures_in_the_size_in_use(folder: Path) -> None:

@@ -27,7 +27,7 @@ def kept() -> Records:
 def test_a_bundle_learns_where_to_cut(kept: Records, tmp_path: Path) -> None:
     bundle = shutil.copytree(BASE, tmp_path / "bundle")
     amend(bundle, calibration={})
-    facts = calibration(bundle, kept, seed=0)
+    facts = calibration(bundle, "align", kept, seed=0)
     assert set(facts["fits"]) == {"whole", "best_view"}
     amend(bundle, calibration=facts)
     model = open_autoglm.load(bundle)
@@ -41,4 +41,4 @@ def test_a_bundle_learns_where_to_cut(kept: Records, tmp_path: Path) -> None:
 
 
 def test_pictures_that_match_every_caption_tell_nothing(kept: Records) -> None:
-    assert calibration(BASE, kept.select([0]), seed=0) == {}
+    assert calibration(BASE, "align", kept.select([0]), seed=0) == {}

@@ -74,7 +74,7 @@ def test_a_run_that_only_lacks_its_bundle_gets_it(
 ) -> None:
     path = write_recipe(folder)
     with monkeypatch.context() as broken:
-        broken.setattr("open_autoglm.training.run.write_bundle", lambda *_: 1 / 0)
+        broken.setattr("open_autoglm.training.finishing.write_bundle", lambda *_: 1 / 0)
         assert isinstance(autoglm(path, "--to", tmp_path).exception, ZeroDivisionError)
     result = autoglm(path, "--to", tmp_path, "--resume")
     assert result.exit_code == 0, (result.stderr, result.exception)

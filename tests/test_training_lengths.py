@@ -9,7 +9,7 @@ from training_parts import tiny_model
 
 from open_autoglm.modeling import OpenAutoGLM
 from open_autoglm.modeling.similarity import SIMILARITIES
-from open_autoglm.training.alignment import Encoder
+from open_autoglm.training.aligning import PairEncoder as Encoder
 from open_autoglm.training.lengths import by_length
 
 LENGTHS = (2, 9, 3, 2, 8, 1, 3)

@@ -81,7 +81,7 @@ def test_settings_are_changed_from_outside(tmp_path: Path) -> None:
         ({"optimisation": {"schedule": "step"}}, "one of cosine, linear, constant"),
         ({"optimisation": {"batch_size": 0}}, "optimisation: batch_size is 0: it must be at least 1"),
         ({"optimisation": {"rates": {"text": "x"}}}, "optimisation.rates.text is 'x'"),
-        ({"evaluation": {"metric": "r1"}}, "evaluation: There is no metric 'r1'"),
+        ({"evaluation": {"metric": "r1"}}, "evaluation.metric: there is no 'r1'"),
         ({"model": {"towers": {"vision": "a", "text": "b"}}}, "either with start or with towers"),
         ({"objective": "siglip"}, "objective is 'siglip': give settings or a list"),
         ({"momentum": {"start": 2}}, "momentum:"),

@@ -66,7 +66,7 @@ class KillBefore(TrainerCallback):
 def everything(run: Run) -> dict[str, torch.Tensor]:
     """All that moves in a training: model, queue, monitor, copies, optimiser, schedule, random numbers."""
     trainer = run.trainer
-    found = dict(trainer.alignment.state_dict())
+    found = dict(trainer.module.state_dict())
     for number, state in trainer.optimizer.state_dict()["state"].items():
         found |= {f"optimiser.{number}.{name}": value for name, value in state.items()}
     found["rate"] = torch.tensor([group["lr"] for group in trainer.optimizer.param_groups], dtype=torch.float64)

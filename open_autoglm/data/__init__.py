@@ -16,6 +16,7 @@ from .loading import Progress, load
 from .pairs import Pair, PairCollator, PairDataset, pair_loader
 from .parquet import read_parquet
 from .pictures import Picture, Span, source_of
+from .questions import QuestionCollator, QuestionDataset, Questions
 from .records import Problem, Record, Records
 from .sampling import Draw, PairSampler
 from .settings import DataSettings, Join
@@ -56,6 +57,9 @@ __all__ = [
     "PairSampler",
     "Picture",
     "Problem",
+    "QuestionCollator",
+    "QuestionDataset",
+    "Questions",
     "Record",
     "Records",
     "Row",

@@ -23,7 +23,18 @@ _PICTURE = (
     *("image", "picture", "photo", "img", "image_path", "picture_path", "path", "file", "filename", "file_name"),
     *("filepath", "file_path", "image_file"),
 )
-_CAPTION = ("caption", "captions", "sentence", "sentences", "text", "texts", "comment", "title", "description")
+_CAPTION = (
+    "caption",
+    "captions",
+    "question",
+    "sentence",
+    "sentences",
+    "text",
+    "texts",
+    "comment",
+    "title",
+    "description",
+)
 _LABEL = ("label", "class", "category", "class_name", "cls")
 _ADDRESS = ("url", "image_url", "picture_url", "uri")
 _WEB = re.compile(r"(https?|ftp|s3|gs)://", re.IGNORECASE)
@@ -39,11 +50,13 @@ class Columns:
     label: str | None
     group: str | None
     templates: tuple[str, ...]
+    answer: str | None = None
 
     def __str__(self) -> str:
         texts = [f"captions from {', '.join(self.captions)}"] if self.captions else []
         texts += [f"captions like '{self.templates[0]}'"] if self.templates else []
         texts += [f"classes from {self.label}"] if self.label else []
+        texts += [f"answers from {self.answer}"] if self.answer else []
         return f"pictures from {self.picture}, {', '.join(texts)}"
 
 
@@ -56,6 +69,7 @@ class Draft:
     captions: tuple[str, ...] = ()
     label: str | None = None
     group: str | None = None
+    answers: tuple[str, ...] = ()
     metadata: Mapping[str, Any] | None = None
     problem: str = ""
     notes: tuple[str, ...] = ()
@@ -64,7 +78,7 @@ class Draft:
 def choose(table: Table, joined: Iterable[str], settings: DataSettings) -> Columns:
     """The columns that the settings name, and for the rest the usual names. Raises DataError naming what there is."""
     columns = tuple(dict.fromkeys((*table.columns, *joined)))
-    wanted = [settings.picture, settings.label, settings.group, *settings.captions]
+    wanted = [settings.picture, settings.label, settings.group, settings.answer, *settings.captions]
     wanted += [name for template in settings.templates or () for name in fields_of(template)]
     for name in wanted:
         if name and name not in columns:
@@ -76,7 +90,7 @@ def choose(table: Table, joined: Iterable[str], settings: DataSettings) -> Colum
                 f"The data names its pictures by web address (column {address!r}): download them, and name the files."
             )
         raise DataError(f"No column of {', '.join(columns)} looks like the picture: set picture to its name.")
-    taken = {picture, settings.label, settings.group}
+    taken = {picture, settings.label, settings.group, settings.answer}
     captions = settings.captions
     if not captions and settings.templates is None:
         captions = _captions([column for column in columns if column not in taken])
@@ -86,7 +100,10 @@ def choose(table: Table, joined: Iterable[str], settings: DataSettings) -> Colum
         raise DataError(
             f"No column of {', '.join(columns)} looks like a caption or a class: set captions or label to its name."
         )
-    return Columns(picture, captions, label, settings.group, templates)
+    if settings.answer and len(captions) != 1:
+        found = ", ".join(captions) or "none was found"
+        raise DataError(f"Answers need one column of questions ({found}): set captions to a list of its name.")
+    return Columns(picture, captions, label, settings.group, templates, settings.answer)
 
 
 def interpret(row: Row, columns: Columns, own: bool, names: tuple[str, ...], settings: DataSettings) -> Draft:
@@ -98,11 +115,12 @@ def interpret(row: Row, columns: Columns, own: bool, names: tuple[str, ...], set
         label = _label(row.cells.get(columns.label) if columns.label else None, names, bool(settings.label))
         group = _group(row.cells.get(columns.group), settings.group_pattern) if columns.group else None
         captions, notes = _texts(row.cells, columns, label, settings.max_characters)
+        answers = _answers(row.cells, columns.answer, len(captions))
     except Unusable as error:
         return Draft(row.where, problem=str(error))
-    used = {columns.picture, *columns.captions}
+    used = {columns.picture, columns.answer, *columns.captions}
     metadata = {name: cell for name, cell in row.cells.items() if name not in used and isinstance(cell, _KEPT)}
-    return Draft(row.where, picture, captions, label, group, metadata, notes=notes)
+    return Draft(row.where, picture, captions, label, group, answers, metadata, notes=notes)
 
 
 def _first(names: Iterable[str], columns: Iterable[str]) -> str | None:
@@ -160,6 +178,18 @@ def _group(cell: Any, pattern: str | None) -> str | None:
         return None
     found = re.search(pattern, str(cell)) if pattern else None
     return found.group(found.re.groups and 1) if found else str(cell)
+
+
+def _answers(cells: Mapping[str, Any], column: str | None, questions: int) -> tuple[str, ...]:
+    """The answer to a row's question; true and false are spelled like that, as words."""
+    if column is None:
+        return ()
+    cell = cells.get(column)
+    if is_empty(cell) or not isinstance(cell, str | int | bool):
+        raise Unusable("it has no answer")
+    if questions != 1:
+        raise Unusable("it has several questions and one answer")
+    return (" ".join(str(cell).split()).casefold() if isinstance(cell, bool) else " ".join(str(cell).split()),)
 
 
 def _texts(

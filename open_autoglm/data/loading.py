@@ -159,6 +159,7 @@ def _record(draft: Draft, key: str, spool: Spool) -> Record:
         group=draft.group,
         where=draft.where,
         metadata=draft.metadata or {},
+        answers=draft.answers,
     )
 
 

@@ -100,13 +100,13 @@ class PairCollator:
 
     def __call__(self, pairs: Sequence[Pair]) -> dict[str, torch.Tensor]:
         return {
-            "pixel_values": self._normalised([pair.pixels for pair in pairs]),
+            "pixel_values": self.normalised([pair.pixels for pair in pairs]),
             **self.texts([pair.caption for pair in pairs]),
             "labels": torch.tensor([pair.label for pair in pairs]),
             "rows": torch.tensor([pair.row for pair in pairs]),
         }
 
-    def _normalised(self, pixels: list[NDArray[np.uint8]]) -> torch.Tensor:
+    def normalised(self, pixels: list[NDArray[np.uint8]]) -> torch.Tensor:
         """Pictures in whatever size they come: a squash to their own size leaves them as they are."""
         height, width, _ = pixels[0].shape
         processor = OpenAutoGLMImageProcessor(**asdict(replace(self._prepared, height=height, width=width)))

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from itertools import zip_longest
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -25,8 +26,8 @@ Positives = Literal["class", "caption", "picture"]
 class Record:
     """A picture, not decoded, with its captions (one at least).
 
-    ``label``: the class's name. ``key``: equal for equal pictures. ``group``: the example's id, or None.
-    ``where``: the place to name in messages.
+    ``answers``: one for each caption, where captions are questions; otherwise empty. ``label``: the class's name.
+    ``key``: equal for equal pictures. ``group``: the example's id, or None. ``where``: the place to name in messages.
     """
 
     picture: Picture = field(repr=False)
@@ -36,6 +37,7 @@ class Record:
     group: str | None
     where: str
     metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    answers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class Records(Sequence[Record]):
         """12 hexadecimal digits, equal for equal pictures, captions, classes and groups in the same order."""
         state = blake2b(digest_size=6)
         for record in self.records:
-            for part in (record.key, record.label or "", record.group or "", *record.captions):
+            for part in (record.key, record.label or "", record.group or "", *record.captions, *record.answers):
                 data = part.encode("utf-8", errors="surrogateescape")
                 state.update(len(data).to_bytes(8, "little") + data)
             state.update(b"\xff" * 8)
@@ -158,15 +160,18 @@ def match(records: Sequence[Record], positives: Positives, classes: tuple[str, .
 
 
 def merge(records: Iterable[Record]) -> list[Record]:
-    """One record for rows of the same picture, class and group, with all their captions."""
-    merged: dict[tuple[str, str | None, str | None], Record] = {}
+    """One record for rows of the same picture, class and group, with all their captions, or questions and answers."""
+    together: dict[tuple[str, str | None, str | None], list[Record]] = {}
     for record in records:
-        where = (record.key, record.label, record.group)
-        if (known := merged.get(where)) is None:
-            merged[where] = record
-        else:
-            merged[where] = replace(known, captions=tuple(dict.fromkeys((*known.captions, *record.captions))))
-    return list(merged.values())
+        together.setdefault((record.key, record.label, record.group), []).append(record)
+    return [joined(rows) if len(rows) > 1 else rows[0] for rows in together.values()]
+
+
+def joined(rows: Sequence[Record]) -> Record:
+    """The first of several records of a picture, with the captions of all, each once with each answer."""
+    pairs = dict.fromkeys(pair for row in rows for pair in zip_longest(row.captions, row.answers))
+    captions, answers = zip(*pairs, strict=True)
+    return replace(rows[0], captions=captions, answers=answers if rows[0].answers else ())
 
 
 def class_names(records: Sequence[Record], given: tuple[str, ...]) -> tuple[str, ...]:

@@ -5,12 +5,17 @@ It knows nothing about weights, files or preprocessing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from difflib import get_close_matches
 from typing import Any, Literal
 
 from transformers import AutoConfig, PreTrainedConfig
 
+from open_autoglm.errors import SettingError
+
 from .efficientnet_lite import EfficientNetLiteConfig
+from .fusion_settings import FusionSettings
 
 AutoConfig.register(EfficientNetLiteConfig.model_type, EfficientNetLiteConfig, exist_ok=True)
 
@@ -34,6 +39,8 @@ class OpenAutoGLMConfig(PreTrainedConfig):
       the picture is brought for it, and the cells a side.
     - ``region_context``: how much of the whole picture's vector is added to each region's.
     - ``similarity``: how texts are compared with pictures, a key of ``similarity.SIMILARITIES``; bilinear has weights.
+    - ``fusion``: a fusion decoder's FusionSettings, by name; None for a model that only aligns. ``aligned``: whether
+      the shared space means anything; a model that was trained on questions alone has none.
     - ``max_text_tokens``: longer sentences are cut; with ``pad_text`` shorter ones are padded to it and the padding
       is attended to, as SigLIP was trained.
     """
@@ -62,6 +69,8 @@ class OpenAutoGLMConfig(PreTrainedConfig):
         pad_text: bool = False,
         similarity: Literal["cosine", "euclidean", "bilinear", "region_word"] = "cosine",
         logit_scale: float = 100.0,
+        fusion: Mapping[str, Any] | None = None,
+        aligned: bool = True,
         **kwargs: Any,
     ) -> None:
         self.vision_config = as_config(vision_config, EfficientNetLiteConfig.model_type)
@@ -83,7 +92,22 @@ class OpenAutoGLMConfig(PreTrainedConfig):
         self.pad_text = pad_text
         self.similarity = similarity
         self.logit_scale = logit_scale
+        self.fusion = None if fusion is None else dict(fusion)
+        self.aligned = aligned
         super().__init__(**kwargs)
+
+    @property
+    def fusion_settings(self) -> FusionSettings | None:
+        """``fusion`` checked. SettingError for a name or value that does not fit."""
+        if self.fusion is None:
+            return None
+        known = [field.name for field in fields(FusionSettings)]
+        for name in self.fusion:
+            if name not in known:
+                near = get_close_matches(name, known, 1)
+                advice = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}."
+                raise SettingError(f"fusion has no setting {name}; {advice}")
+        return FusionSettings(**self.fusion)
 
     @property
     def views(self) -> int:

@@ -1,4 +1,4 @@
-"""The Open-AutoGLM model: a picture tower and a text tower that end in one shared space.
+"""The Open-AutoGLM model: a picture tower and a text tower that end in one shared space, and a fusion decoder on both.
 
 A Hugging Face model in every respect; it knows nothing about files of pictures, indexes or serving.
 """
@@ -16,11 +16,14 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from open_autoglm.bundle import WEIGHTS, find_bundle
+from open_autoglm.errors import SettingError
 from open_autoglm.weights import Weights
 
+from .answering import Answering
 from .configuration import OpenAutoGLMConfig
 from .efficientnet_lite import EfficientNetLiteConfig, EfficientNetLiteModel
 from .heads import ImageConcepts, TextConcepts, make_head
+from .regions import grid_boxes
 from .similarity import SIMILARITIES, Bilinear, Features, Parts
 from .text import TextEncoder
 from .vision import VisionEncoder
@@ -42,7 +45,8 @@ class OpenAutoGLMOutput(ModelOutput):
 class OpenAutoGLM(PreTrainedModel):
     """Two towers, each with a head into the shared space of ``config.projection_dim`` dimensions, and how it compares.
 
-    ``similarity`` compares what ``image_side`` and ``text_side`` give.
+    ``similarity`` compares what ``image_side`` and ``text_side`` give. With ``config.fusion`` the model also answers:
+    ``encode_image`` and ``encode_text`` give sequences of 768 numbers, which ``forward`` fuses.
     """
 
     config_class = OpenAutoGLMConfig
@@ -57,6 +61,8 @@ class OpenAutoGLM(PreTrainedModel):
         self.text_head = make_head(config.text_head, self.text.hidden_size, config, TextConcepts)
         self.similarity = SIMILARITIES[config.similarity](config.projection_dim)
         self.logit_scale = nn.Parameter(torch.tensor(float(config.logit_scale)).log())
+        fusion = config.fusion_settings
+        self.answering = None if fusion is None else Answering(self.vision.hidden_size, self.text.hidden_size, fusion)
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -117,7 +123,7 @@ class OpenAutoGLM(PreTrainedModel):
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         return Features(sentences, Parts(tokens, mask.bool()))
 
-    def forward(
+    def align(
         self,
         pixel_values: Tensor,
         input_ids: Tensor,
@@ -130,6 +136,54 @@ class OpenAutoGLM(PreTrainedModel):
         return OpenAutoGLMOutput(
             image_embeds=images.whole, text_embeds=texts.whole, logits_per_image=logits, logits_per_text=logits.T
         )
+
+    def encode_image(self, pixel_values: Tensor, boxes: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """Region features [B, k, 768] of normalised pixels [B, 3, H, W].
+
+        ``boxes`` [B, k, 4]: left, top, right, bottom, as fractions of the picture; None takes the whole and the cells
+        of a grid. ``mask`` [B, k]: which of them there are; None: all.
+        """
+        features = self.vision.features(pixel_values)
+        if boxes is None:
+            boxes = grid_boxes(features)
+        there = boxes.new_ones(boxes.shape[:2], dtype=torch.bool) if mask is None else mask
+        regions: Tensor = self.fused.regions(features, boxes, there)
+        return regions
+
+    def encode_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Token features [B, T, 768] of token ids and mask [B, T]."""
+        tokens: Tensor = self.fused.tokens(self.text.with_tokens(input_ids, attention_mask)[1])
+        return tokens
+
+    def forward(
+        self,
+        image_features: Tensor,
+        text_features: Tensor,
+        image_mask: Tensor | None = None,
+        text_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Logits [B, answers] of ``encode_image``'s and ``encode_text``'s features; argmax is the place in ``answers``.
+
+        The masks [B, k] and [B, T] say which regions and tokens there are; None: all.
+        """
+        image_mask, text_mask = (
+            features.new_ones(features.shape[:2], dtype=torch.bool) if mask is None else mask.bool()
+            for features, mask in ((image_features, image_mask), (text_features, text_mask))
+        )
+        prepared = self.fused.fusion.prepare(image_features, image_mask)
+        return self.fused.judge(prepared, image_mask, text_features, text_mask).answers
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """What ``forward`` chooses from."""
+        return self.fused.settings.answers
+
+    @property
+    def fused(self) -> Answering:
+        """The part that answers. SettingError for a model that only aligns."""
+        if self.answering is None:
+            raise SettingError("This model has no fusion decoder: train one, with model.config.fusion in the recipe.")
+        return self.answering
 
 
 AutoConfig.register(OpenAutoGLMConfig.model_type, OpenAutoGLMConfig, exist_ok=True)

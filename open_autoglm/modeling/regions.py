@@ -48,12 +48,8 @@ class BoxEmbedding(nn.Module):
     tells two boxes apart by them that the plain numbers barely do.
     """
 
-    frequencies: Tensor
-
     def __init__(self, width: int) -> None:
         super().__init__()
-        waves = math.pi * 2.0 ** torch.arange(FREQUENCIES)
-        self.register_buffer("frequencies", waves, persistent=False)
         self.layers = nn.Sequential(
             nn.Linear(9 * (1 + 2 * FREQUENCIES), HIDDEN), nn.GELU(), nn.Linear(HIDDEN, width), nn.LayerNorm(width)
         )
@@ -62,6 +58,18 @@ class BoxEmbedding(nn.Module):
         start, end = boxes[..., :2], boxes[..., 2:]
         extent = end - start
         facts = torch.cat([boxes, (start + end) / 2, extent, extent[..., :1] * extent[..., 1:]], dim=-1)
-        phases = (facts[..., None] * self.frequencies).flatten(-2)
+        # Made here: a buffer that no checkpoint holds would be left empty by from_pretrained.
+        waves = math.pi * 2.0 ** torch.arange(FREQUENCIES, dtype=boxes.dtype, device=boxes.device)
+        phases = (facts[..., None] * waves).flatten(-2)
         embedded: Tensor = self.layers(torch.cat([facts, phases.sin(), phases.cos()], dim=-1))
         return embedded
+
+
+def grid_boxes(features: Tensor, cells: int = 4) -> Tensor:
+    """The whole picture and the cells of a grid, row by row, for each map of a batch: [B, 1 + cells * cells, 4]."""
+    edges = torch.arange(cells, dtype=features.dtype, device=features.device) / cells
+    down, across = torch.meshgrid(edges, edges, indexing="ij")
+    corners = torch.stack([across, down], dim=-1).flatten(0, 1)
+    whole = torch.tensor([[0.0, 0.0, 1.0, 1.0]], dtype=features.dtype, device=features.device)
+    boxes = torch.cat([whole, torch.cat([corners, corners + 1 / cells], dim=-1)])
+    return boxes.expand(features.shape[0], -1, -1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, get_type_hints
 
@@ -24,9 +24,10 @@ from open_autoglm.modeling.configuration import as_config
 from open_autoglm.objectives import OBJECTIVES, MomentumSchedule, WeightedSum
 from open_autoglm.runtime.images import Preprocessing
 
-from .alignment import Alignment
+from .module import TrainingModule
 from .reading import convert, reason, unknown
 from .recipe import ModelSettings, ObjectiveSettings, Recipe, Towers
+from .task import Task
 
 
 def build_model(settings: ModelSettings) -> tuple[OpenAutoGLM, OpenAutoGLMProcessor]:
@@ -85,19 +86,19 @@ def tower(source: str | Mapping[str, Any]) -> Any:
     return AutoModel.from_config(as_config(dict(source), ""))
 
 
-def build_alignment(recipe: Recipe, model: OpenAutoGLM, used: Preprocessing) -> Alignment:
+def build_module(recipe: Recipe, task: Task, model: OpenAutoGLM, used: Preprocessing) -> TrainingModule:
     """The model with all that is trained beside it, its frozen parts frozen; ``used``: its pictures' preparation."""
     average = recipe.optimisation.average
-    objective = as_module(build_objective(recipe.objectives, model.config.projection_dim))
     if recipe.optimisation.checkpointing:
         recompute_activations(model)
-    leave_out_unused(model, used)
+    encoder = task.encoder(model)
+    leave_out_unused(model, lambda: task.probe(encoder, used))
     frozen = freeze(model, recipe.optimisation.frozen)
     if recipe.optimisation.fixed_statistics:
         frozen += [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    return Alignment(
-        model,
-        objective,
+    return TrainingModule(
+        encoder,
+        task.objective(recipe, model.config.projection_dim),
         recipe.momentum,
         MomentumSchedule(0.0, average.decay, average.warmup_steps) if average else None,
         frozen,
@@ -181,13 +182,12 @@ def check_prefixes(prefixes: Sequence[str], names: Sequence[str], where: str) ->
             raise SettingError(f"{where} names {prefix}, which the model does not have; {advice}")
 
 
-def leave_out_unused(model: OpenAutoGLM, used: Preprocessing) -> None:
-    """Stops parameters that no vector depends on, as an unused pooler's, from being trained or awaited."""
+def leave_out_unused(model: OpenAutoGLM, probe: Callable[[], torch.Tensor]) -> None:
+    """Stops parameters that the task does not depend on, as an unused pooler's, from being trained or awaited."""
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    tokens = torch.zeros(1, 2, dtype=torch.long)
     mode = model.training
-    output = model.eval()(torch.zeros(1, 3, used.height, used.width), tokens, torch.ones_like(tokens))
-    gradients = torch.autograd.grad(output.logits_per_image.sum(), learning, allow_unused=True)
+    model.eval()
+    gradients = torch.autograd.grad(probe(), learning, allow_unused=True)
     model.train(mode)
     for parameter, gradient in zip(learning, gradients, strict=True):
         parameter.requires_grad_(gradient is not None)

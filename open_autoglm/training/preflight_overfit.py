@@ -21,7 +21,7 @@ from .material import Splits
 from .preflight_finding import Finding, Severity
 from .recipe import Evaluation, Output, Recipe
 from .run import start
-from .trainer import AlignmentTrainer, Report
+from .trainer import RecipeTrainer, Report
 
 PAIRS = 128
 STEPS = 400
@@ -58,7 +58,7 @@ def check_overfit(
     chosen = few(records, PAIRS, recipe.optimisation.seed)
     with TemporaryDirectory(prefix="autoglm-") as folder:
         trial = shortened(recipe, len(chosen))
-        splits, callbacks = Splits(chosen, chosen), [Enough(seconds)]
+        splits, callbacks = Splits(chosen, chosen), [Enough(seconds, trial.metric)]
         run = start(trial, Path(folder), report, splits=splits, callbacks=callbacks, saving=False)
         begun = time.monotonic()
         try:
@@ -99,12 +99,14 @@ def shortened(recipe: Recipe, pairs: int) -> Recipe:
     )
 
 
-def outcome(trainer: AlignmentTrainer, pairs: int, seconds: float) -> Overfit:
+def outcome(trainer: RecipeTrainer, pairs: int, seconds: float) -> Overfit:
     """What the log says."""
     lines = trainer.run_log.lines()
     steps = [line for line in lines if "loss" in line]
-    recalls = [line["eval"]["mean_recall"] for line in lines if "eval" in line]
-    batches = [value for line in steps[-5:] for name, value in line.items() if name.endswith("_r1")]
+    recalls = [line["eval"][trainer.recipe.metric] for line in lines if "eval" in line]
+    batches = [
+        value for line in steps[-5:] for name, value in line.items() if name.endswith("_r1") or name == "accuracy"
+    ]
     return Overfit(
         pairs,
         trainer.state.global_step,
@@ -146,8 +148,8 @@ def finding(severity: Severity, what: str, advice: str) -> Finding:
 class Enough(TrainerCallback):
     """Stops when the pairs are known, or the time is over."""
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    def __init__(self, seconds: float, metric: str) -> None:
+        self.seconds, self.metric = seconds, metric
         self.started = time.monotonic()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -158,5 +160,5 @@ class Enough(TrainerCallback):
             control.should_training_stop = control.should_evaluate = control.should_log = True
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any) -> None:
-        if metrics and metrics["eval_mean_recall"] >= LEARNED:
+        if metrics and metrics[f"eval_{self.metric}"] >= LEARNED:
             control.should_training_stop = True

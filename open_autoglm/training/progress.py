@@ -88,11 +88,13 @@ def evaluated(moment: Moment) -> str:
 
 
 def in_words(figures: dict[str, float]) -> str:
-    """Loss, R@1 in the batch, temperature and speed."""
+    """Loss, R@1 or accuracy in the batch, temperature and speed."""
     recalls = [value for name, value in figures.items() if name.endswith("_r1")]
-    recall = f" · R@1 {sum(recalls) / len(recalls):.0%}" if recalls else ""
-    temperature, speed = figures["temperature"], figures["pairs_per_second"]
-    return f"loss {figures['loss']:.3f}{recall} · temperature {temperature:.3f} · {speed:,.0f} pairs/s"
+    parts = [f"loss {figures['loss']:.3f}"]
+    parts += [f"R@1 {sum(recalls) / len(recalls):.0%}"] if recalls else []
+    parts += [f"accuracy {figures['accuracy']:.0%}"] if "accuracy" in figures else []
+    parts += [f"temperature {figures['temperature']:.3f}"] if "temperature" in figures else []
+    return " · ".join([*parts, f"{figures['pairs_per_second']:,.0f} pairs/s"])
 
 
 def duration(seconds: float) -> str:

@@ -68,7 +68,8 @@ class TrainingData:
     """``validation`` names data of its own; without it, ``validation_share`` of the pictures is kept back.
 
     A share of 0 trains without. ``augmentation``: null trains on pictures as they are. ``distinct_labels``: no label
-    twice in a batch, where there are batches enough. ``workers``: processes that prepare pictures.
+    twice in a batch, where there are batches enough. ``questions``: of a picture in a batch, where the task is to
+    answer. ``workers``: processes that prepare pictures.
     """
 
     train: DataSettings
@@ -76,10 +77,12 @@ class TrainingData:
     validation_share: float = 0.1
     augmentation: Augmentation | None = field(default_factory=Augmentation)
     distinct_labels: bool = False
+    questions: int = 8
     workers: int = 0
 
     def __post_init__(self) -> None:
         within(self.validation_share, "validation_share", 0, 0.9)
+        at_least(self.questions, "questions", 1)
         at_least(self.workers, "workers", 0)
 
 
@@ -155,24 +158,27 @@ class Optimisation:
 class Evaluation:
     """Recall at ``ks`` both ways on the validation pictures, at most ``pictures`` of them.
 
-    ``every`` so many steps; null: after each epoch. The weights with the best ``metric`` (``mean_recall`` over both
-    ways and all ``ks``, ``image_to_text_r1``, ...) become the bundle; training stops after ``patience`` evaluations
-    without a better one, null: never.
+    ``every`` so many steps; null: after each epoch. The weights with the best ``metric`` become the bundle: of aligning
+    ``mean_recall`` over both ways and all ``ks``, ``image_to_text_r1``, ...; of answering ``accuracy``; null takes the
+    first of these. Training stops after ``patience`` evaluations without a better one, null: never.
     """
 
     every: int | None = None
     pictures: int = 2000
     ks: tuple[int, ...] = (1, 5, 10)
-    metric: str = "mean_recall"
+    metric: str | None = None
     patience: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("every", "patience", "pictures"):
             if (value := getattr(self, name)) is not None:
                 at_least(value, name, 1)
-        known = ["mean_recall", *(f"{way}_r{k}" for way in ("image_to_text", "text_to_image") for k in self.ks)]
-        if self.metric not in known:
-            raise SettingError(f"There is no metric {self.metric!r}; choose one of {', '.join(known)}.")
+
+    def metrics(self, task: Literal["align", "answer"]) -> tuple[str, ...]:
+        """What a task is measured by, its own choice first."""
+        if task == "answer":
+            return ("accuracy",)
+        return ("mean_recall", *(f"{way}_r{k}" for way in ("image_to_text", "text_to_image") for k in self.ks))
 
 
 @dataclass(frozen=True)
@@ -206,10 +212,12 @@ class Output:
 class Recipe:
     """All of a training; its ``data`` alone must be given.
 
-    ``objective``: one, or several as a weighted sum; ``momentum``: a target encoder's.
+    ``task``: ``align`` pictures and texts, or ``answer`` questions with a fusion decoder. ``objective``, of aligning:
+    one, or several as a weighted sum; ``momentum``: a target encoder's.
     """
 
     name: str
+    task: Literal["align", "answer"] = "align"
     model: ModelSettings = field(default_factory=ModelSettings)
     data: TrainingData
     objective: ObjectiveSettings | tuple[ObjectiveSettings, ...] = field(default_factory=ObjectiveSettings)
@@ -221,6 +229,18 @@ class Recipe:
     def __post_init__(self) -> None:
         if not self.name or self.name in (".", "..") or set(self.name) & set("/\\\0"):
             raise SettingError(f"name is {self.name!r}: give the run a name that a folder may have.")
+        known = self.evaluation.metrics(self.task)
+        if self.evaluation.metric is not None and self.evaluation.metric not in known:
+            raise SettingError(
+                f"evaluation.metric: there is no {self.evaluation.metric!r}; choose one of {', '.join(known)}."
+            )
+        if self.task == "answer" and (self.objective != ObjectiveSettings() or self.momentum is not None):
+            raise SettingError("Answering has its own objective: leave out objective and momentum.")
+
+    @property
+    def metric(self) -> str:
+        """What decides which weights are kept."""
+        return self.evaluation.metric or self.evaluation.metrics(self.task)[0]
 
     @property
     def objectives(self) -> tuple[ObjectiveSettings, ...]:

@@ -10,27 +10,22 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from safetensors.torch import load_model
 from transformers import TrainerCallback, set_seed
 from transformers.trainer_callback import TrainerState
 
-from open_autoglm.bundle import amend
-from open_autoglm.compression.bundling import make_bundle
 from open_autoglm.errors import TrainingError
 from open_autoglm.modeling import OpenAutoGLMProcessor
 
-from .building import build_alignment, build_model, training_processor
-from .calibrating import calibration
+from .building import build_model, build_module, training_processor
 from .checkpoints import Identity, checkpoints
-from .material import Splits, open_splits, prepare
+from .material import Splits, open_splits
 from .preflight_kept import kept
 from .reading import to_plain, to_yaml
 from .recipe import Recipe
-from .report import write_report
 from .report_facts import write_facts
-from .trainer import BEST, STATE, AlignmentTrainer, Report
+from .tasks import TASKS
+from .trainer import BEST, STATE, RecipeTrainer, Report
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,7 @@ class Outcome:
 class Run:
     """A training that is ready to start."""
 
-    trainer: AlignmentTrainer
+    trainer: RecipeTrainer
     processor: OpenAutoGLMProcessor
     splits: Splits
 
@@ -92,6 +87,8 @@ def train(
         run.trainer.state = TrainerState.load_from_json(str(last / STATE))
     else:
         run.trainer.train(resume_from_checkpoint=str(last) if last else None)
+    from .finishing import conclude  # what makes bundles takes 50 MiB that a training can use until here
+
     return conclude(run, recipe, folder, main)
 
 
@@ -107,12 +104,13 @@ def start(
     """Reads the data, unless ``splits`` are given, and builds everything; the same recipe gives the same start."""
     known = splits or open_splits(recipe.data, recipe.optimisation.seed, reading)
     set_seed(recipe.optimisation.seed)
-    model, processor = build_model(recipe.model)
+    task = TASKS[recipe.task]
+    model, processor = build_model(task.configured(recipe.model, known))
     training = training_processor(recipe, model, processor)
-    material = prepare(recipe, known, model.config, training, processor)
-    alignment = build_alignment(recipe, model, processor.image_processor.preprocessing)
+    material = task.material(recipe, known, model.config, training, processor)
+    module = build_module(recipe, task, model, processor.image_processor.preprocessing)
     identity = Identity(to_plain(recipe), known.fingerprints)
-    trainer = AlignmentTrainer(recipe, alignment, material, folder, identity, report, callbacks, saving)
+    trainer = RecipeTrainer(recipe, task, module, material, folder, identity, report, callbacks, saving)
     return Run(trainer, processor, known)
 
 
@@ -134,80 +132,3 @@ def finished(checkpoint: Path) -> bool:
     """Whether all steps were done, and only the bundle is missing."""
     state = TrainerState.load_from_json(str(checkpoint / STATE))
     return state.global_step >= state.max_steps
-
-
-def conclude(run: Run, recipe: Recipe, folder: Path, main: bool) -> Outcome:
-    """Makes the bundle of the best weights, where the training came to its end."""
-    trainer = run.trainer
-    lines = trainer.run_log.lines()
-    figures = best_figures(lines, recipe.evaluation.metric)
-    stopped = trainer.interruption.requested
-    bundle = None
-    if not stopped and main:
-        bundle = write_bundle(run, recipe, folder, figures)
-    if main:
-        write_report(folder)
-    return Outcome(
-        folder,
-        bundle,
-        trainer.state.global_step,
-        trainer.state.max_steps,
-        max((float(line.get("seconds", 0)) for line in lines), default=0.0),
-        figures,
-        stopped,
-    )
-
-
-def best_figures(lines: Sequence[Mapping[str, Any]], metric: str) -> dict[str, float]:
-    """The evaluation whose weights were kept."""
-    evaluations = [dict(line["eval"]) for line in lines if "eval" in line]
-    return max(evaluations, key=lambda one: float(one.get(metric, 0.0))) if evaluations else {}
-
-
-def write_bundle(run: Run, recipe: Recipe, folder: Path, figures: Mapping[str, float]) -> Path:
-    """The bundle, with the weights that were evaluated best, or the last where nothing was evaluated."""
-    alignment = run.trainer.alignment
-    kept = alignment.evaluated
-    if (folder / BEST).exists():
-        load_model(kept, str(folder / BEST))
-    model = kept.encoder.model
-    model.config.logit_scale = float(model.logit_scale.detach().exp())
-    return make_bundle(
-        model.float().cpu().eval(),
-        run.processor,
-        folder / "bundle",
-        recipe.name,
-        sources=sources(recipe, run.splits),
-        card=card(recipe, figures),
-        template=recipe.output.template,
-        packed=recipe.output.packed,
-        int8_text=recipe.output.int8_text,
-        overwrite=True,
-        check=lambda bundle: calibrate(bundle, run.splits, recipe.optimisation.seed),
-    )
-
-
-def calibrate(bundle: Path, splits: Splits, seed: int) -> None:
-    """Writes into a bundle what its scores mean, where pictures were kept back to tell."""
-    if splits.validation is not None:
-        amend(bundle, calibration=calibration(bundle, splits.validation, seed))
-
-
-def sources(recipe: Recipe, splits: Splits) -> list[dict[str, str]]:
-    """What the bundle was made from."""
-    start = recipe.model.start or "towers of its own"
-    return [
-        {"what": "where the training started", "from": start, "licence": "as its publisher says"},
-        {
-            "what": f"training data, fingerprint {splits.train.fingerprint}",
-            "from": splits.train.source,
-            "licence": "as its owner says",
-        },
-    ]
-
-
-def card(recipe: Recipe, figures: Mapping[str, float]) -> str:
-    """The bundle's README: what was measured, and the recipe in full."""
-    rows = "\n".join(f"| {name.replace('_', ' ')} | {value:.4f} |" for name, value in figures.items())
-    table = f"On its validation pictures:\n\n| | |\n|---|---|\n{rows}\n\n" if rows else ""
-    return f"# {recipe.name}\n\nTrained with `autoglm train`.\n\n{table}## Recipe\n\n```yaml\n{to_yaml(recipe)}```\n"

@@ -1,6 +1,6 @@
-"""The training loop: Hugging Face's Trainer, with objectives of pairs and checkpoints that resume bit by bit.
+"""The training loop: Hugging Face's Trainer, for any task, with checkpoints that resume bit by bit.
 
-It knows an Alignment and its material; it knows nothing about recipes' files, bundles or the terminal.
+It knows a task, its module and material; it knows nothing about recipes' files, bundles or the terminal.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,19 +23,17 @@ from transformers.trainer_utils import IntervalStrategy
 
 from open_autoglm.data import PairSampler, pair_loader
 from open_autoglm.errors import TrainingError
-from open_autoglm.objectives import GradCache, Step
 
 from . import checkpoints
-from .alignment import Alignment, encode
 from .arguments import training_arguments
 from .checkpoints import Identity
 from .interruption import Interruption
 from .log import RunLog
-from .material import Material
 from .meter import Meter
+from .module import TrainingModule
 from .optimiser import parameter_groups
 from .recipe import Recipe
-from .validation import validate
+from .task import Material, Stepper, Task
 
 WEIGHTS, STATE, BEST = "model.safetensors", "trainer_state.json", "best.safetensors"
 _NAMED = 8  # rows of a bad batch that are named
@@ -54,8 +52,8 @@ class Progress:
 Report = Callable[[Progress], None]
 
 
-class AlignmentTrainer(Trainer):
-    """Trains an Alignment in ``folder``; ``report`` is told of every step and evaluation; not ``saving``, to try it.
+class RecipeTrainer(Trainer):
+    """Trains a module for a task in ``folder``; ``report`` is told of steps and evaluations; not ``saving``, to try it.
 
     ``train(resume_from_checkpoint=...)`` goes on from a checkpoint as if there had been no break. TrainingError for a
     loss that is not a number, a checkpoint of another recipe or other data, or one that cannot be written.
@@ -67,7 +65,8 @@ class AlignmentTrainer(Trainer):
     def __init__(
         self,
         recipe: Recipe,
-        alignment: Alignment,
+        task: Task,
+        module: TrainingModule,
         material: Material,
         folder: Path,
         identity: Identity,
@@ -75,12 +74,12 @@ class AlignmentTrainer(Trainer):
         callbacks: Sequence[TrainerCallback] = (),
         saving: bool = True,
     ) -> None:
-        self.recipe, self.alignment, self.material = recipe, alignment, material
+        self.recipe, self.task, self.module, self.material = recipe, task, module, material
         self.folder, self.identity, self.tell, self.saving = folder, identity, report, saving
         self.run_log = RunLog(folder / "log.jsonl")
         self.interruption = Interruption(recipe.output.checkpoint_minutes)
         self.meter = Meter()
-        self._step: Step | None = None
+        self._step: Stepper | None = None
         args = training_arguments(recipe, folder)
         self.sampler = PairSampler(
             material.splits.train.labels,
@@ -93,9 +92,9 @@ class AlignmentTrainer(Trainer):
         if material.validation is not None:
             args.eval_strategy = IntervalStrategy.STEPS
             args.eval_steps = recipe.evaluation.every or math.ceil(len(self.sampler) / recipe.optimisation.accumulation)
-            args.metric_for_best_model = recipe.evaluation.metric
+            args.metric_for_best_model = recipe.metric
         super().__init__(
-            model=alignment,
+            model=module,
             args=args,
             train_dataset=material.train,
             eval_dataset=material.validation,
@@ -109,7 +108,7 @@ class AlignmentTrainer(Trainer):
     def create_optimizer(self, model: Any = None) -> Any:
         if self.optimizer is None:
             kind, settings = self.get_optimizer_cls_and_kwargs(self.args)
-            self.optimizer = kind(parameter_groups(self.alignment, self.recipe.optimisation), **settings)
+            self.optimizer = kind(parameter_groups(self.module, self.recipe.optimisation), **settings)
         return self.optimizer
 
     def train(self, resume_from_checkpoint: Any = None, **rest: Any) -> Any:
@@ -130,19 +129,16 @@ class AlignmentTrainer(Trainer):
         self._last_batch = batch
         return result.loss / parts
 
-    def step_of(self, model: nn.Module) -> Step:
+    def step_of(self, model: nn.Module) -> Stepper:
         """One pass over a batch, by the model as it is wrapped for several processes."""
         if self._step is None or self._step.model is not model:
-            one = self.alignment
-            parts = (model, self.encode, one.objective, one.similarity, one.model.logit_scale, one.momentum)
-            chunk = self.recipe.optimisation.chunk
-            self._step = GradCache(*parts, chunk=chunk) if chunk else Step(*parts)
+            self._step = self.task.stepper(model, self.module, self.recipe, self.autocast)
         return self._step
 
-    def encode(self, model: nn.Module, batch: Any) -> Any:
-        """A batch as pairs, in mixed precision where the recipe wants it."""
-        with self.accelerator.autocast() if self.args.bf16 else nullcontext():
-            return encode(model, batch)
+    def autocast(self) -> AbstractContextManager[object]:
+        """Mixed precision where the recipe wants it."""
+        context: AbstractContextManager[object] = self.accelerator.autocast() if self.args.bf16 else nullcontext()
+        return context
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:
         # The objective's and the similarity's parameters count too: they are part of the model here.
@@ -164,12 +160,10 @@ class AlignmentTrainer(Trainer):
         )
 
     def evaluate(self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval") -> Any:
-        validation = self.material.validation
-        if validation is None:
+        if self.material.validation is None:
             return {}
-        context = self.accelerator.autocast() if self.args.bf16 else None
-        model = self.alignment.evaluated.encoder.model
-        figures = validate(model, validation, self.material.collator, self.recipe.evaluation.ks, context)
+        with self.autocast():
+            figures = self.task.validate(self.module.evaluated.encoder, self.material, self.recipe)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in figures.items()}
         self.state.log_history.append({"step": self.state.global_step, **metrics})
         if self.is_world_process_zero():
@@ -184,10 +178,11 @@ class AlignmentTrainer(Trainer):
             return False
         better: bool = super()._determine_best_metric(metrics, trial)
         if better and self.saving and self.args.should_save:
-            best = self.alignment.evaluated
+            best = self.module.evaluated
             checkpoints.write_whole(self.folder / BEST, lambda path: save_model(best, str(path)))
         patience, best_step = self.recipe.evaluation.patience, self.state.best_global_step or 0
-        worse = [one for one in self.state.log_history if "eval_mean_recall" in one and one["step"] > best_step]
+        name = f"eval_{self.recipe.metric}"
+        worse = [one for one in self.state.log_history if name in one and one["step"] > best_step]
         if patience is not None and len(worse) >= patience:
             self.control.should_training_stop = self.control.should_save = True
         return better
@@ -200,7 +195,7 @@ class AlignmentTrainer(Trainer):
             **self.meter.take(),
             "lr": logs["learning_rate"],
             "gradient_norm": logs["grad_norm"],
-            "temperature": self.alignment.temperature,
+            **self.task.figures(self.module),
         }
         self.state.log_history.append({"step": self.state.global_step, **figures})
         if self.is_world_process_zero():
@@ -219,7 +214,7 @@ class AlignmentTrainer(Trainer):
         folder.mkdir(parents=True, exist_ok=True)
         with checkpoints.whole(folder / f"{checkpoints.PREFIX}{self.state.global_step}", main) as part:
             if main:
-                save_model(self.alignment, str(part / WEIGHTS))
+                save_model(self.module, str(part / WEIGHTS))
                 self.state.save_to_json(str(part / STATE))
                 self.identity.write(part)
                 torch.save(self.sampler.state_dict(0), part / "sampler.pt")
@@ -232,13 +227,13 @@ class AlignmentTrainer(Trainer):
         folder = Path(resume_from_checkpoint)
         # HF skips the batches that were used; the sampler only has to be that of the same data and processes.
         copy(self.sampler).load_state_dict(torch.load(folder / "sampler.pt", weights_only=True))
-        load_model(self.alignment, str(folder / WEIGHTS), strict=True)
+        load_model(self.module, str(folder / WEIGHTS), strict=True)
 
 
 class Upkeep(TrainerCallback):
     """What the loop has to do around a step."""
 
-    def __init__(self, trainer: AlignmentTrainer) -> None:
+    def __init__(self, trainer: RecipeTrainer) -> None:
         self.trainer = trainer
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -248,11 +243,11 @@ class Upkeep(TrainerCallback):
         self.trainer.sampler.set_epoch(int(state.epoch or 0))
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.trainer.alignment.after_update()
+        self.trainer.module.after_update()
 
     def on_step_end(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
         meter = self.trainer.meter
-        figures = meter.latest | {"temperature": self.trainer.alignment.temperature, "pairs_per_second": meter.speed}
+        figures = meter.latest | self.trainer.task.figures(self.trainer.module) | {"pairs_per_second": meter.speed}
         self.trainer.report(figures)
         if state.global_step >= state.max_steps:
             control.should_evaluate = control.should_save = control.should_log = True

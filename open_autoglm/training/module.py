@@ -1,11 +1,11 @@
-"""Everything a training moves on: the model, its similarity and objective, the momentum copy and the average.
+"""Everything a training moves on: the model, its objective, the momentum copy and the average.
 
 It is one module, so that one state dict resumes all of it; it knows nothing about data, optimisers or files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import torch
@@ -14,68 +14,44 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from open_autoglm.modeling import OpenAutoGLM
-from open_autoglm.modeling.similarity import Features, Similarity, join
-from open_autoglm.objectives import MomentumEncoder, MomentumSchedule, Pairs, clamp_temperature_
-
-from .lengths import by_length
-
-INPUTS = ("pixel_values", "input_ids", "attention_mask", "labels")
-
-
-class Encoder(nn.Module):
-    """The model as training calls it: a batch's tensors to pairs."""
-
-    def __init__(self, model: OpenAutoGLM) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, pixel_values: Tensor, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> Pairs:
-        # Channels last is how convolutions read on processors: up to twice as fast, and backwards too.
-        images = self.model.image_side(pixel_values.contiguous(memory_format=torch.channels_last))
-        return Pairs(images, self.texts(input_ids, attention_mask), labels)
-
-    def texts(self, input_ids: Tensor, attention_mask: Tensor) -> Features:
-        """Sentences; short ones do not wait for the long ones' padding."""
-        groups = by_length(attention_mask)
-        sides = [self.model.text_side(input_ids[rows, :width], attention_mask[rows, :width]) for rows, width in groups]
-        back = torch.cat([rows for rows, _ in groups]).argsort()
-        return join(sides).map(lambda tensor: tensor[back])
+from open_autoglm.objectives import MomentumEncoder, MomentumSchedule, clamp_temperature_
 
 
 class Learned(nn.Module):
     """What becomes the bundle."""
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
         self.encoder = encoder
 
 
-class Alignment(nn.Module):
-    """``momentum`` and ``average``: schedules of a target encoder and of an average of the weights, None for neither.
+class TrainingModule(nn.Module):
+    """``encoder`` calls its ``model`` as a task needs it; a batch's tensors go in by name.
+
+    ``momentum`` and ``average``: schedules of a target encoder and of an average of the weights, None for neither.
 
     ``frozen``: modules that stay in evaluation mode, as their parameters do not learn.
     """
 
     def __init__(
         self,
-        model: OpenAutoGLM,
+        encoder: nn.Module,
         objective: nn.Module,
         momentum: MomentumSchedule | None = None,
         average: MomentumSchedule | None = None,
         frozen: Sequence[nn.Module] = (),
     ) -> None:
         super().__init__()
-        self.encoder = Encoder(model)
+        self.encoder = encoder
         self.objective = objective
         self.momentum = MomentumEncoder(self.encoder, momentum) if momentum else None
         self.average = MomentumEncoder(self.learned, average) if average else None
         self._frozen = tuple(frozen)
 
-    def forward(self, **batch: Tensor) -> Pairs:
-        pairs: Pairs = self.encoder(**batch)
-        return pairs
+    def forward(self, **batch: Tensor) -> Any:
+        return self.encoder(**batch)
 
-    def train(self, mode: bool = True) -> Alignment:
+    def train(self, mode: bool = True) -> TrainingModule:
         """As usual, but what is frozen stays in evaluation mode."""
         super().train(mode)
         for module in self._frozen:
@@ -85,12 +61,7 @@ class Alignment(nn.Module):
     @property
     def model(self) -> OpenAutoGLM:
         """The model itself."""
-        return self.encoder.model
-
-    @property
-    def similarity(self) -> Similarity:
-        """How the model compares."""
-        return self.model.similarity
+        return cast(OpenAutoGLM, self.encoder.model)
 
     @property
     def temperature(self) -> float:
@@ -124,14 +95,8 @@ class Alignment(nn.Module):
             self.average.update_parameters(self.learned)
 
 
-def encode(model: nn.Module, batch: Mapping[str, Any]) -> Pairs:
-    """A batch of the collator as pairs, by an Alignment (or its DDP wrapper), an Encoder or a momentum copy."""
-    pairs: Pairs = model(**{name: batch[name] for name in INPUTS})
-    return pairs
-
-
 def public_name(name: str) -> str:
-    """A parameter of an Alignment by the model's own name for it."""
+    """A parameter of a training by the model's own name for it."""
     return name.removeprefix("encoder.model.")
 
 

@@ -1,0 +1,116 @@
+"""Records as a torch data set of questions: a prepared picture, its regions, and some of its questions with answers.
+
+It knows the processor and proposals; it knows nothing about the model or how it is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from open_autoglm.errors import DataError
+from open_autoglm.runtime.proposals import Proposer
+
+from .pairs import PairCollator
+from .pictures import source_of
+from .records import Records
+from .sampling import Draw
+from .transforms import Transform
+
+
+@dataclass(frozen=True)
+class Questions:
+    """``pixels`` uint8 [height, width, 3]; ``boxes`` float32 [k, 4], fractions; ``answers``: their places in a list."""
+
+    pixels: NDArray[np.uint8]
+    boxes: NDArray[np.float32]
+    questions: tuple[str, ...]
+    answers: tuple[int, ...]
+    row: int
+
+
+class QuestionDataset(Dataset[Questions]):
+    """``questions`` of a picture at a time: ``dataset[Draw(epoch, row)]``; ``dataset[index]`` gives all of them.
+
+    What is given follows from seed, epoch and index alone; over the epochs each question is used alike. ``answers``:
+    what may be answered. DataError for an answer that is not among them.
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        transform: Transform,
+        propose: Proposer,
+        answers: Sequence[str],
+        questions: int = 8,
+        seed: int = 0,
+    ) -> None:
+        self.records, self.transform, self.propose = records, transform, propose
+        self.questions, self.seed = questions, seed
+        self.places = {answer: place for place, answer in enumerate(answers)}
+        for record in records:
+            for answer in record.answers:
+                if answer not in self.places:
+                    raise DataError(f"{record.where} has the answer {answer!r}, which no training question has.")
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, draw: Draw | int) -> Questions:
+        epoch, index = draw if isinstance(draw, tuple) else (None, draw)
+        record = self.records[index]
+        chosen = range(len(record.captions)) if epoch is None else self._chosen(epoch, index, len(record.captions))
+        random = np.random.default_rng([self.seed, 1, epoch or 0, index])
+        pixels = self.transform(source_of(record.picture, self.transform.limits), random, may_mirror=False)
+        questions = tuple(record.captions[one] for one in chosen)
+        answers = tuple(self.places[record.answers[one]] for one in chosen)
+        return Questions(pixels, self.propose(pixels), questions, answers, index)
+
+    def _chosen(self, epoch: int, index: int, count: int) -> list[int]:
+        """The next few of a shuffled round through all questions."""
+        start = epoch * self.questions
+        places = np.arange(start, start + min(self.questions, count))
+        rounds = {
+            cycle: np.random.default_rng([self.seed, 0, cycle, index]).permutation(count)
+            for cycle in map(int, places // count)
+        }
+        return [int(rounds[place // count][place % count]) for place in places]
+
+
+class QuestionCollator:
+    """Pictures with questions to the model's inputs.
+
+    ``pixel_values`` [B, 3, H, W], ``boxes`` [B, k, 4] and ``region_mask`` [B, k]; for all questions ``input_ids`` and
+    ``attention_mask`` [N, T], ``pictures`` int64 [N], which picture each is about, and ``labels`` int64 [N], the places
+    of their answers. ``rows`` int64 [B]: the records' indices.
+    """
+
+    def __init__(self, pairs: PairCollator) -> None:
+        self._pairs = pairs
+
+    def __call__(self, items: Sequence[Questions]) -> dict[str, torch.Tensor]:
+        boxes, mask = padded([item.boxes for item in items])
+        owners = [row for row, item in enumerate(items) for _ in item.questions]
+        return {
+            "pixel_values": self._pairs.normalised([item.pixels for item in items]),
+            "boxes": torch.from_numpy(boxes),
+            "region_mask": torch.from_numpy(mask),
+            **self._pairs.texts([question for item in items for question in item.questions]),
+            "pictures": torch.tensor(owners),
+            "labels": torch.tensor([answer for item in items for answer in item.answers]),
+            "rows": torch.tensor([item.row for item in items]),
+        }
+
+
+def padded(boxes: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Boxes of several pictures as one array [B, k, 4], and which of them there are [B, k]."""
+    most = max(len(one) for one in boxes)
+    together, mask = np.zeros((len(boxes), most, 4), np.float32), np.zeros((len(boxes), most), np.bool_)
+    for row, one in enumerate(boxes):
+        together[row, : len(one)], mask[row, : len(one)] = one, True
+    return together, mask

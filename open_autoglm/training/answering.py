@@ -1,0 +1,147 @@
+"""The task of answering: questions about pictures, each with one of the answers that the training data has.
+
+It knows the fusion decoder's inputs; it knows nothing about the loop, checkpoints or files.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from open_autoglm.data import PairCollator, QuestionCollator, QuestionDataset
+from open_autoglm.errors import DataError, SettingError
+from open_autoglm.modeling import OpenAutoGLM, OpenAutoGLMConfig, OpenAutoGLMProcessor
+from open_autoglm.objectives import Result
+from open_autoglm.runtime.images import Preprocessing
+from open_autoglm.runtime.proposals import make_proposer
+
+from .material import Splits, sample, transforms
+from .module import TrainingModule
+from .recipe import ModelSettings, Recipe
+from .task import Autocast, Material, Stepper
+from .validation import chunks, evaluating
+
+INPUTS = ("pixel_values", "boxes", "region_mask", "input_ids", "attention_mask", "pictures")
+MOST_ANSWERS = 2000
+
+
+class QuestionEncoder(nn.Module):
+    """The model as training calls it: pictures, and for each of their questions [N] logits [N, answers]."""
+
+    def __init__(self, model: OpenAutoGLM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self,
+        pixel_values: Tensor,
+        boxes: Tensor,
+        region_mask: Tensor,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        pictures: Tensor,
+    ) -> Tensor:
+        pixels = pixel_values.contiguous(memory_format=torch.channels_last)
+        regions = self.model.encode_image(pixels, boxes, region_mask)
+        # A picture's regions are prepared once for all its questions.
+        prepared = self.model.fused.fusion.prepare(regions, region_mask)[pictures]
+        tokens = self.model.encode_text(input_ids, attention_mask)
+        return self.model.fused.judge(prepared, region_mask[pictures], tokens, attention_mask.bool()).answers
+
+
+@dataclass(frozen=True)
+class AnswerStep:
+    """Cross-entropy of the right answers."""
+
+    model: nn.Module
+    autocast: Autocast
+
+    def step(self, batch: Mapping[str, Any], loss_scale: float = 1.0) -> Result:
+        with self.autocast():
+            logits = self.model(**{name: batch[name] for name in INPUTS}).float()
+        loss = F.cross_entropy(logits, batch["labels"])
+        (loss * loss_scale).backward()
+        right = (logits.detach().argmax(dim=1) == batch["labels"]).float().mean()
+        return Result(loss.detach(), {"accuracy": right})
+
+
+class Answering:
+    """Several questions a picture a step; the answers are those of the training data, the most frequent first."""
+
+    def configured(self, settings: ModelSettings, splits: Splits) -> ModelSettings:
+        fusion = dict(settings.config.get("fusion") or {})
+        if not fusion.get("answers"):
+            counts = Counter(answer for record in splits.train for answer in record.answers)
+            if not counts:
+                raise DataError("The training data has no answers: name their column as data.train.answer.")
+            if len(counts) > MOST_ANSWERS:
+                raise DataError(
+                    f"The training data has {len(counts):,} different answers, too many to choose from "
+                    f"({MOST_ANSWERS:,}): leave out rare ones."
+                )
+            fusion["answers"] = [answer for answer, _ in sorted(counts.items(), key=lambda one: (-one[1], one[0]))]
+        return replace(settings, config={**settings.config, "fusion": fusion})
+
+    def encoder(self, model: OpenAutoGLM) -> nn.Module:
+        return QuestionEncoder(model)
+
+    def objective(self, recipe: Recipe, width: int) -> nn.Module:
+        return nn.Module()
+
+    def probe(self, encoder: nn.Module, used: Preprocessing) -> Tensor:
+        tokens = torch.zeros(1, 2, dtype=torch.long)
+        logits: Tensor = encoder(
+            torch.zeros(1, 3, used.height, used.width),
+            torch.tensor([[[0.0, 0.0, 1.0, 1.0]]]),
+            torch.ones(1, 1, dtype=torch.bool),
+            tokens,
+            torch.ones_like(tokens),
+            torch.zeros(1, dtype=torch.long),
+        )
+        return logits.square().sum()
+
+    def material(
+        self,
+        recipe: Recipe,
+        splits: Splits,
+        config: OpenAutoGLMConfig,
+        training: OpenAutoGLMProcessor,
+        used: OpenAutoGLMProcessor,
+    ) -> Material:
+        seed, (varied, exact) = recipe.optimisation.seed, transforms(recipe, training, used)
+        settings = config.fusion_settings
+        if settings is None:
+            raise SettingError("Answering needs a fusion decoder: set model.config.fusion in the recipe.")
+        propose = make_proposer(settings.proposals)
+        kept = splits.validation and sample(splits.validation, recipe.evaluation.pictures, seed)
+        count, answers = recipe.data.questions, settings.answers
+        return Material(
+            splits,
+            QuestionDataset(splits.train, varied, propose, answers, count, seed),
+            QuestionDataset(kept, exact, propose, answers, count, seed) if kept else None,
+            QuestionCollator(PairCollator(training, config.max_text_tokens, config.pad_text)),
+        )
+
+    def stepper(self, model: nn.Module, module: TrainingModule, recipe: Recipe, autocast: Autocast) -> Stepper:
+        return AnswerStep(model, autocast)
+
+    def validate(self, encoder: nn.Module, material: Material, recipe: Recipe) -> dict[str, float]:
+        dataset, device = material.validation, next(encoder.parameters()).device
+        right = asked = 0
+        with evaluating(encoder), torch.no_grad():
+            for rows in chunks(len(dataset)):
+                batch = {
+                    name: one.to(device) for name, one in material.collator([dataset[row] for row in rows]).items()
+                }
+                found = encoder(**{name: batch[name] for name in INPUTS}).argmax(dim=1)
+                right, asked = right + int((found == batch["labels"]).sum()), asked + len(found)
+        return {"accuracy": right / max(1, asked)}
+
+    def figures(self, module: TrainingModule) -> dict[str, float]:
+        return {}

@@ -1,0 +1,15 @@
+"""The tasks that a recipe can name.
+
+It knows their names; it knows nothing about how they are trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .aligning import Aligning
+from .answering import Answering
+from .task import Task
+
+TASKS: Mapping[str, Task] = {"align": Aligning(), "answer": Answering()}
+"""By name, ``Recipe.task``."""
