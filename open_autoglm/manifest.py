@@ -50,9 +50,10 @@ class Manifest:
     """What ``manifest.json`` says.
 
     ``space`` identifies the embedding space: vectors are comparable exactly when it is equal. ``graphs`` maps a task
-    (``image``, ``text``) to its graphs by precision (``fp32``, ``int8``). ``similarity`` is what the model was trained
-    with: its ``kind``, and for ``bilinear`` the tensor that is its ``matrix``; a bundle that says nothing is compared
-    by cosine. ``files`` maps each file to its size in bytes and its sha256.
+    (``image``, ``text``, ``regions``, ``answer``) to its graphs by precision (``fp32``, ``int8``). ``fusion``, of a
+    model that answers: its ``answers``, and the ``proposals`` that its regions come from. ``similarity`` is what the
+    model was trained with: its ``kind``, and for ``bilinear`` the tensor that is its ``matrix``; a bundle that says
+    nothing is compared by cosine. ``files`` maps each file to its size in bytes and its sha256.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Manifest:
     views: int
     preprocessing: Mapping[str, Any]
     graphs: Mapping[str, Mapping[str, Graph]]
+    fusion: Mapping[str, Any] = field(default_factory=dict)
     similarity: Mapping[str, str] = field(default_factory=lambda: dict(COSINE))
     calibration: Mapping[str, Any] = field(default_factory=dict)
     quality: Mapping[str, Any] = field(default_factory=dict)
@@ -88,6 +90,10 @@ def parse_manifest(fields: Mapping[str, Any]) -> Manifest:
         "image": {"vectors": f"float32[n, {views}, {dimension}]"},
         "text": {"vectors": f"float32[n, {dimension}]"},
     }
+    fusion = table(fields, "fusion", {})
+    if fusion:
+        check_fusion(fusion)
+        outputs |= {"regions": {}, "answer": {"answers": f"float32[n, {len(fusion['answers'])}]"}}
     if similarity["kind"] == "region_word":
         outputs["text"]["words"] = f"float32[n, t, {dimension}]"
     for task in graphs:
@@ -105,6 +111,7 @@ def parse_manifest(fields: Mapping[str, Any]) -> Manifest:
             }
             for task in graphs
         },
+        fusion=fusion,
         similarity=similarity,
         calibration=calibration,
         quality=table(fields, "quality", {}),
@@ -203,11 +210,25 @@ def check_similarity(fields: Mapping[str, Any]) -> None:
         text(fields, "matrix")
 
 
+def check_fusion(fields: Mapping[str, Any]) -> None:
+    """What a model answers, and where its regions come from."""
+    known_only(fields, {"answers", "proposals"}, "fusion")
+    answers = fields.get("answers", REQUIRED)
+    if not isinstance(answers, list | tuple) or not answers or not all(isinstance(one, str) and one for one in answers):
+        raise ValueError(f"fusion.answers is {shown(answers)} instead of a list of texts")
+    text(table(fields, "proposals"), "kind")
+
+
 def check_calibration(fields: Mapping[str, Any]) -> None:
     """Which tensor a sentence's reach is taken from, if any, and the figures of each kind of score."""
     if "reference" in fields:
         text(fields, "reference")
-    fits = table(fields, "fits")
+    if "answers" in fields:
+        answers = table(fields, "answers")
+        known_only(answers, {"temperature", "least_confidence"}, "calibration.answers")
+        if number(answers, "temperature") <= 0 or not 0 <= number(answers, "least_confidence") <= 1:
+            raise ValueError("calibration.answers has a temperature or least_confidence out of range")
+    fits = table(fields, "fits", {})
     for kind in fits:
         one_of(kind, KINDS, "a kind in calibration.fits")
         fit = table(fits, kind)

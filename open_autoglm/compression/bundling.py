@@ -23,8 +23,8 @@ from open_autoglm.manifest import check_template
 from open_autoglm.modeling import OpenAutoGLM, OpenAutoGLMConfig, OpenAutoGLMProcessor
 from open_autoglm.weights import Weights, write_weights
 
-from .export import Exported, export_image, export_text
-from .parity import check_similarity, image_parity, text_parity
+from .export import Exported, export_answer, export_image, export_regions, export_text
+from .parity import check_similarity, fusion_parity, image_parity, text_parity
 from .quantize import dynamic_int8
 from .sharing import gather_packed_rows, share_weights, strip_traces
 
@@ -72,12 +72,14 @@ def make_bundle(
             views=model.config.views,
             preprocessing=preprocessing,
             graphs={},
+            fusion=fusion_facts(model),
             similarity=similarity_facts(model),
             sources=tuple(sources),
         )
         graphs = write_graphs(stored, processor, Bundle(folder, manifest), int8_text)
         manifest = replace(manifest, graphs=graphs)
-        check_similarity(stored, processor, Bundle(folder, manifest))
+        if model.config.aligned:
+            check_similarity(stored, processor, Bundle(folder, manifest))
         bundles.seal(folder, manifest)
         if check is not None:
             check(folder)
@@ -95,8 +97,30 @@ def as_stored(model: OpenAutoGLM, folder: Path) -> OpenAutoGLM:
 def write_graphs(
     model: OpenAutoGLM, processor: OpenAutoGLMProcessor, bundle: Bundle, int8_text: bool
 ) -> dict[str, dict[str, Graph]]:
-    """Exports, writes and checks every graph."""
+    """Exports, writes and checks every graph: those of the shared space, and those that answer."""
     (bundle.path / "onnx").mkdir()
+    graphs = alignment_graphs(model, processor, bundle, int8_text) if model.config.aligned else {}
+    return graphs | (fusion_graphs(model, processor, bundle) if model.answering is not None else {})
+
+
+def fusion_graphs(model: OpenAutoGLM, processor: OpenAutoGLMProcessor, bundle: Bundle) -> dict[str, dict[str, Graph]]:
+    """The graphs of regions and answers, in float32."""
+    preprocessing = processor.image_processor.preprocessing
+    regions = write_graph(bundle, "onnx/regions.fp32.onnx", export_regions(model, preprocessing))
+    exported = export_answer(model)
+    gather_packed_rows(exported.proto, bundle.weights)
+    answer = write_graph(bundle, "onnx/answer.fp32.onnx", exported)
+    parity = fusion_parity(model, processor, bundle, regions, answer)
+    return {
+        "regions": {"fp32": replace(regions, parity=parity["regions"])},
+        "answer": {"fp32": replace(answer, parity=parity["answer"])},
+    }
+
+
+def alignment_graphs(
+    model: OpenAutoGLM, processor: OpenAutoGLMProcessor, bundle: Bundle, int8_text: bool
+) -> dict[str, dict[str, Graph]]:
+    """The graphs of pictures and sentences in the shared space."""
     preprocessing = processor.image_processor.preprocessing
     image = write_graph(bundle, "onnx/image.fp32.onnx", export_image(model, preprocessing))
     exported = export_text(model)
@@ -126,6 +150,14 @@ def similarity_facts(model: OpenAutoGLM) -> dict[str, str]:
     """The kind of similarity, and where its weights lie."""
     weights = {name: f"similarity.{name}" for name, _ in model.similarity.named_parameters()}
     return {"kind": model.config.similarity, **weights}
+
+
+def fusion_facts(model: OpenAutoGLM) -> dict[str, Any]:
+    """What the model answers, and where its regions come from; nothing of a model that only aligns."""
+    if model.answering is None:
+        return {}
+    settings = model.answering.settings
+    return {"answers": list(settings.answers), "proposals": dict(settings.proposals)}
 
 
 def text_settings(tokenizer: Any, config: OpenAutoGLMConfig, template: str) -> dict[str, Any]:

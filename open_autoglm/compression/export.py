@@ -22,6 +22,7 @@ from open_autoglm.modeling import OpenAutoGLM
 from open_autoglm.runtime.images import Preprocessing
 
 OPSET = 20
+MOST_REGIONS = 1000
 
 
 class ImageGraph(nn.Module):
@@ -38,8 +39,11 @@ class ImageGraph(nn.Module):
         self.register_buffer("shift", (torch.tensor(preprocessing.mean) * 255 / scale)[:, None, None], persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        planes = pixels.permute(0, 3, 1, 2).to(torch.float32)
-        return self.model.get_image_views(planes * self.scale - self.shift)
+        return self.model.get_image_views(self.normalised(pixels))
+
+    def normalised(self, pixels: Tensor) -> Tensor:
+        """As the model takes them, [n, 3, height, width]."""
+        return pixels.permute(0, 3, 1, 2).to(torch.float32) * self.scale - self.shift
 
 
 class TextGraph(nn.Module):
@@ -51,6 +55,35 @@ class TextGraph(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
         return tuple(self.model.text_side(input_ids, attention_mask).vectors)
+
+
+class RegionGraph(nn.Module):
+    """Pixels uint8 [n, height, width, 3], boxes [n, k, 4] and mask [n, k] to prepared regions [n, k, width]."""
+
+    def __init__(self, model: OpenAutoGLM, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.image = ImageGraph(model, preprocessing)
+
+    def forward(self, pixels: Tensor, boxes: Tensor, mask: Tensor) -> Tensor:
+        model = self.image.model
+        regions = model.encode_image(self.image.normalised(pixels), boxes, mask)
+        prepared: Tensor = model.fused.fusion.prepare(regions, mask)
+        return prepared
+
+
+class AnswerGraph(nn.Module):
+    """Prepared regions and a sentence's tokens to logits of answers and of a match, and what they rest on."""
+
+    def __init__(self, model: OpenAutoGLM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, prepared: Tensor, mask: Tensor, input_ids: Tensor, attention_mask: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        tokens = self.model.encode_text(input_ids, attention_mask)
+        judged = self.model.fused.judge(prepared, mask, tokens, attention_mask.bool())
+        return judged.answers, judged.match, judged.rests
 
 
 @dataclass(frozen=True)
@@ -84,6 +117,35 @@ def export_text(model: OpenAutoGLM) -> Exported:
         outputs["words"] = f"float32[n, t, {model.config.projection_dim}]"
     proto = to_onnx(TextGraph(model), (tokens, torch.ones_like(tokens)), shapes, list(outputs))
     return Exported(proto, dict.fromkeys(shapes, "int64[n, t]"), outputs)
+
+
+def export_regions(model: OpenAutoGLM, preprocessing: Preprocessing) -> Exported:
+    """The graph of regions: ``pixels``, ``boxes`` and ``mask`` to ``prepared``."""
+    size = (preprocessing.height, preprocessing.width)
+    pixels = torch.randint(0, 256, (2, *size, 3), dtype=torch.uint8)
+    boxes, mask = torch.tensor([[0.1, 0.2, 0.6, 0.9]]).expand(2, 3, 4).contiguous(), torch.ones(2, 3, dtype=torch.bool)
+    rows, regions = Dim("n", min=1, max=1024), Dim("k", min=1, max=MOST_REGIONS)
+    shapes = {"pixels": {0: rows}, "boxes": {0: rows, 1: regions}, "mask": {0: rows, 1: regions}}
+    outputs = {"prepared": f"float32[n, k, {model.fused.settings.width}]"}
+    graph = RegionGraph(model, preprocessing)
+    proto = to_onnx(graph, (pixels, boxes, mask), shapes, list(outputs), rewrite=False)
+    inputs = {"pixels": f"uint8[n, {size[0]}, {size[1]}, 3]", "boxes": "float32[n, k, 4]", "mask": "bool[n, k]"}
+    return Exported(proto, inputs, outputs)
+
+
+def export_answer(model: OpenAutoGLM) -> Exported:
+    """The graph of answers: ``prepared`` and ``mask``, ``input_ids`` and ``attention_mask`` to ``answers``, ..."""
+    width = model.fused.settings.width
+    tokens = torch.randint(0, model.config.text_config.vocab_size, (2, 7))
+    inputs = (torch.randn(2, 3, width), torch.ones(2, 3, dtype=torch.bool), tokens, torch.ones_like(tokens))
+    rows, regions = Dim("n", min=1, max=4096), Dim("k", min=1, max=MOST_REGIONS)
+    columns = Dim("t", min=2, max=model.config.max_text_tokens)
+    shapes = {name: {0: rows, 1: regions} for name in ("prepared", "mask")}
+    shapes |= {name: {0: rows, 1: columns} for name in ("input_ids", "attention_mask")}
+    outputs = {"answers": f"float32[n, {len(model.answers)}]", "match": "float32[n]", "rests": "float32[n, k]"}
+    proto = to_onnx(AnswerGraph(model), inputs, shapes, list(outputs))
+    written = {"prepared": f"float32[n, k, {width}]", "mask": "bool[n, k]"}
+    return Exported(proto, written | dict.fromkeys(("input_ids", "attention_mask"), "int64[n, t]"), outputs)
 
 
 def to_onnx(

@@ -58,6 +58,42 @@ def text_parity(model: OpenAutoGLM, tokenizer: Any, bundle: Bundle, graph: Graph
     return figures
 
 
+def fusion_parity(
+    model: OpenAutoGLM, processor: OpenAutoGLMProcessor, bundle: Bundle, regions: Graph, answer: Graph
+) -> dict[str, dict[str, float]]:
+    """Graphs against model on random boxes of smooth random pictures, some masked, and every sentence of ours."""
+    preprocessing = processor.image_processor.preprocessing
+    inputs = tokenized(processor.tokenizer, model.config)
+    count = len(SENTENCES)
+    pixels = smooth_pictures(count, preprocessing.height, preprocessing.width)
+    random = np.random.default_rng(0)
+    corners = np.sort(random.random((count, 6, 2, 2), dtype=np.float32), axis=2)
+    boxes, mask = corners.reshape(count, 6, 4), random.random((count, 6)) < 0.8
+    mask[:, 0] = True
+    with torch.no_grad():
+        there = torch.from_numpy(mask)
+        encoded = model.encode_image(normalised(pixels, preprocessing), torch.from_numpy(boxes), there)
+        prepared = model.fused.fusion.prepare(encoded, there)
+        tokens = model.encode_text(**inputs)
+        judged = model.fused.judge(prepared, there, tokens, inputs["attention_mask"].bool())
+    found = Engine(bundle, regions).run(pixels=pixels, boxes=boxes, mask=mask)
+    names = ("answers", "match", "rests")
+    outputs = Engine(bundle, answer).outputs(names, prepared=prepared.numpy(), mask=mask, **arrays(inputs))
+    apart = max(furthest(getattr(judged, name).numpy(), got, answer) for name, got in zip(names, outputs, strict=True))
+    return {
+        "regions": {"max_difference": furthest(prepared.numpy()[mask], found[mask], regions)},
+        "answer": {"max_difference": apart},
+    }
+
+
+def furthest(wanted: NDArray[np.float32], got: NDArray[np.float32], graph: Graph) -> float:
+    """The largest difference of a number; BundleError where it is more than two correct kernels may have."""
+    apart = float(np.abs(wanted - got).max())
+    if not apart <= MOST_APART * max(1.0, float(np.abs(wanted).max())):
+        raise BundleError(f"The graph {graph.file} differs from its model by up to {apart:.4f}.")
+    return apart
+
+
 def check_similarity(model: OpenAutoGLM, processor: OpenAutoGLMProcessor, bundle: Bundle) -> None:
     """Raises BundleError where the runtime, with the bundle's graphs, scores unlike the model."""
     preprocessing = processor.image_processor.preprocessing

@@ -74,12 +74,11 @@ class QuestionDataset(Dataset[Questions]):
     def _chosen(self, epoch: int, index: int, count: int) -> list[int]:
         """The next few of a shuffled round through all questions."""
         start = epoch * self.questions
-        places = np.arange(start, start + min(self.questions, count))
-        rounds = {
-            cycle: np.random.default_rng([self.seed, 0, cycle, index]).permutation(count)
-            for cycle in map(int, places // count)
-        }
-        return [int(rounds[place // count][place % count]) for place in places]
+        chosen = list[int]()
+        for place in range(start, start + min(self.questions, count)):
+            cycle, step = divmod(place, count)
+            chosen.append(int(np.random.default_rng([self.seed, 0, cycle, index]).permutation(count)[step]))
+        return chosen
 
 
 class QuestionCollator:

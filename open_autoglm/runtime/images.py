@@ -15,7 +15,7 @@ from PIL import Image
 from ..errors import SettingError
 from .decoding import DEFAULT_LIMITS, ImageLimits, ImageSource, open_picture
 
-__all__ = ["ImageLimits", "ImageSource", "Preprocessing", "decode", "prepare", "size", "taken", "thumbnail"]
+__all__ = ["ImageLimits", "ImageSource", "Preprocessing", "decode", "prepare", "seen", "size", "taken", "thumbnail"]
 
 _RESAMPLE = {
     "nearest": Image.Resampling.NEAREST,
@@ -85,6 +85,17 @@ def prepare(source: ImageSource, preprocessing: Preprocessing, limits: ImageLimi
             reducing_gap=_REDUCING_GAP,
         )
     )
+
+
+def seen(
+    source: ImageSource, preprocessing: Preprocessing, limits: ImageLimits = DEFAULT_LIMITS
+) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom of what the tower sees, in pixels of the upright picture. Raises ImageError."""
+    opened = open_picture(source, limits)
+    width, height = opened.image.size
+    if opened.orientation() >= 5:
+        width, height = height, width
+    return _centre((width, height), preprocessing) if preprocessing.resize == "crop" else (0.0, 0.0, width, height)
 
 
 def size(source: bytes) -> tuple[int, int]:

@@ -6,7 +6,7 @@ It joins a bundle's graphs, preprocessing and calibration; it knows nothing abou
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from threading import Lock
 from typing import Any, TypeVar
@@ -18,8 +18,10 @@ from PIL.Image import Image
 from open_autoglm.bundle import Bundle
 from open_autoglm.errors import BundleError, SettingError
 
+from .answers import Answer, Answering
 from .calibration import Calibration, Match
 from .engine import Engine
+from .fusion import FusionAnswering
 from .images import ImageLimits, ImageSource, Preprocessing, prepare
 from .similarity import Queries, Similarity, Words, read_similarity
 from .text import TextTokenizer
@@ -110,6 +112,18 @@ class Model:
         named = zip([*names, NONE_OF_THESE], (weights / weights.sum()).tolist(), strict=True)
         return dict(sorted(named, key=lambda pair: -pair[1]))
 
+    def ask(self, image: ImageSource, question: str, choices: Sequence[str] | None = None) -> Answer:
+        """The answer to a question about a picture, one of ``choices`` where they are given, and what it rests on.
+
+        Its text is None below the calibrated confidence. TextError for an empty question, ImageError for a picture that
+        cannot be used.
+        """
+        return self._answering.ask(image, question, choices)
+
+    def verify(self, image: ImageSource, statement: str) -> float:
+        """The probability that a statement is true of the picture. Raises as ``ask`` does."""
+        return self._answering.verify(image, statement)
+
     def cutoff(self, queries: Floats) -> Floats:
         """For text vectors [q, dimension], the search score [q] below which a picture does not match."""
         return self.calibration.cutoff(Match.BEST_VIEW, queries)
@@ -154,6 +168,17 @@ class Model:
     def calibration(self) -> Calibration:
         """What a score means, as measured when the bundle was made."""
         return Calibration.read(self.bundle)
+
+    @property
+    def _answering(self) -> Answering:
+        return self.fusion
+
+    @cached_property
+    def fusion(self) -> FusionAnswering:
+        """The fusion decoder. SettingError for a model that has none."""
+        if not self.bundle.manifest.fusion:
+            raise SettingError(f"{self.name} has no fusion decoder, which answers: use another bundle.")
+        return FusionAnswering(self.bundle, self.preprocessing, self.limits, self._tokenizer, self._engine)
 
     @cached_property
     def _tokenizer(self) -> TextTokenizer:

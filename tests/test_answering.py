@@ -1,0 +1,140 @@
+"""Questions about pictures: trained with a recipe, and answered by the bundle as the model answers them."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch_parts import one_thread  # noqa: F401
+from training_parts import COLOURS, recipe, tiny_model
+
+import open_autoglm
+from open_autoglm.errors import DataError, SettingError, TextError
+from open_autoglm.modeling import OpenAutoGLM, OpenAutoGLMProcessor
+from open_autoglm.runtime.fusion import FusionAnswering
+from open_autoglm.training.run import Outcome, train
+
+PAINT = {
+    "red": (220, 30, 30),
+    "green": (30, 180, 40),
+    "blue": (40, 60, 220),
+    "white": (250, 250, 250),
+    "black": (5, 5, 5),
+    "grey": (128, 128, 128),
+}
+FUSION = {"width": 64, "heads": 2, "layers": 1, "dropout": 0.0, "proposals": {"kind": "grid", "scales": [2]}}
+
+
+def draw(folder: Path) -> Path:
+    """Pictures of one colour each, and what colour it is."""
+    random = np.random.default_rng(0)
+    rows = [["image", "question", "answer"]]
+    for number in range(24):
+        shown = COLOURS[number % len(COLOURS)]
+        name = f"{number}.png"
+        pixels = np.clip(np.array(PAINT[shown]) + random.integers(-5, 6, (32, 32, 3)), 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / name)
+        rows += [[name, "a photo", shown], [name, "photo of a cup", "no"]]
+    table = folder / "questions.csv"
+    with table.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return table
+
+
+def settings(folder: Path, **changes: Any) -> dict[str, Any]:
+    return {
+        "task": "answer",
+        "model": {"config": {"fusion": FUSION, "aligned": False}},
+        "data": {
+            "train": {"path": str(folder / "questions.csv"), "answer": "answer"},
+            "validation": {"path": str(folder / "questions.csv"), "answer": "answer"},
+            "augmentation": None,
+            "questions": 2,
+        },
+        "optimisation": {"learning_rate": 2e-3, "epochs": 40, "batch_size": 12},
+        "evaluation": {"every": 40},
+    } | changes
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("answering")
+    draw(made)
+    tiny_model(made / "start")
+    return made
+
+
+@pytest.fixture(scope="module")
+def outcome(folder: Path) -> Outcome:
+    return train(recipe(folder, **settings(folder)))
+
+
+def test_it_learns_to_answer(outcome: Outcome) -> None:
+    assert outcome.figures["accuracy"] >= 0.9
+    assert "accuracy" in (outcome.folder / "report.html").read_text()
+
+
+def test_the_bundle_answers_as_the_model_does(outcome: Outcome, folder: Path) -> None:
+    model = open_autoglm.load(outcome.bundle)
+    photo = folder / "0.png"
+    answer = model.ask(photo, "a photo")
+    assert answer.text == "red" and answer.confidence > 0.6
+    assert model.ask(photo, "a photo", ["blue", "Red"]).text == "red"
+    assert answer.regions.boxes.shape == (len(answer.regions.scores), 4)
+    assert (answer.regions.boxes <= 32).all() and (np.diff(answer.regions.scores) <= 0).all()
+    assert answer.regions.heatmap.max() == 1
+
+    torch_model = OpenAutoGLM.from_pretrained(outcome.bundle).eval()
+    processor = OpenAutoGLMProcessor.from_pretrained(outcome.bundle)
+    batch = processor(text=["a photo"], images=[photo], return_tensors="pt")
+    fusion = model.fusion
+    looked = fusion.look(fusion.prepare(photo))
+    with torch.no_grad():
+        regions = torch_model.encode_image(batch["pixel_values"], torch.from_numpy(looked.boxes)[None])
+        words = torch_model.encode_text(batch["input_ids"], batch["attention_mask"])
+        logits = torch_model(regions, words)
+    assert regions.shape == (1, len(looked.boxes), 768) and words.shape[-1] == 768
+    assert np.allclose(logits.numpy(), fusion.judge(looked, ["a photo"])[0], atol=1e-4)
+    assert torch_model.answers[int(logits.argmax())] == "red"
+
+
+def test_masked_regions_and_words_change_nothing(outcome: Outcome) -> None:
+    model = OpenAutoGLM.from_pretrained(outcome.bundle).eval()
+    regions, words = torch.randn(2, 3, 768), torch.randn(2, 4, 768)
+    more = torch.cat([regions, torch.randn(2, 2, 768)], 1), torch.cat([words, torch.randn(2, 3, 768)], 1)
+    masks = torch.tensor([[1, 1, 1, 0, 0]] * 2).bool(), torch.tensor([[1, 1, 1, 1, 0, 0, 0]] * 2)
+    with torch.no_grad():
+        assert torch.allclose(model(regions, words), model(*more, *masks), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["attention_weighted", "gated", "concatenation"])
+def test_every_fusion_trains_and_ships(folder: Path, tmp_path: Path, kind: str) -> None:
+    model = {"config": {"fusion": FUSION | {"kind": kind, "region_layers": 1}, "aligned": False}}
+    changes = {"output": {"folder": str(tmp_path), "log_every": 1}, "evaluation": {}}
+    made = settings(folder, model=model, optimisation={"steps": 2, "learning_rate": 1e-3, "batch_size": 12}, **changes)
+    bundle = train(recipe(folder, **made)).bundle
+    answering = open_autoglm.load(bundle).fusion
+    assert isinstance(answering, FusionAnswering)
+    assert answering.ask(folder / "0.png", "a photo").confidence > 1 / 7
+
+
+def test_what_cannot_be_answered_is_said(outcome: Outcome, folder: Path) -> None:
+    model = open_autoglm.load(outcome.bundle)
+    with pytest.raises(TextError, match="empty"):
+        model.ask(folder / "0.png", " ")
+    with pytest.raises(SettingError, match="'maybe' is none of this model's answers"):
+        model.ask(folder / "0.png", "a photo", ["maybe"])
+    with pytest.raises(SettingError, match="does not tell true from false"):
+        model.verify(folder / "0.png", "a photo")
+    with pytest.raises(SettingError, match="no fusion decoder"):
+        print(open_autoglm.load("open-autoglm-base").fusion)
+    with pytest.raises(SettingError, match="did you mean layers"):
+        train(recipe(folder, **settings(folder, name="odd", model={"config": {"fusion": {"layer": 2}}})))
+    without = {"train": {"path": str(folder / "questions.csv")}}
+    with pytest.raises(DataError, match="has no answers"):
+        train(recipe(folder, **settings(folder, name="odd", data=without)))
