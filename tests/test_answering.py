@@ -27,7 +27,7 @@ PAINT = {
     "black": (5, 5, 5),
     "grey": (128, 128, 128),
 }
-FUSION = {"width": 64, "heads": 2, "layers": 1, "dropout": 0.0, "proposals": {"kind": "grid", "scales": [2]}}
+FUSION = {"width": 64, "heads": 2, "layers": 1, "dropout": 0.0, "proposals": {"kind": "grid", "cells": [1, 2]}}
 
 
 def draw(folder: Path) -> Path:

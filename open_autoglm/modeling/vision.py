@@ -26,7 +26,8 @@ class VisionEncoder(nn.Module):
         self.pooling = config.image_pooling
         self.whole_sizes = tuple(config.whole_sizes)
         self.grids = tuple((size, cells) for size, cells in config.region_grids)
-        self.hidden_size: int = config.vision_config.hidden_size
+        vision = config.vision_config
+        self.hidden_size: int = vision.hidden_size if hasattr(vision, "hidden_size") else vision.hidden_sizes[-1]
 
     def forward(self, pixel_values: Tensor, regions: bool = True) -> tuple[Tensor, Tensor]:
         """Features of the whole [B, sizes, hidden], at least one, and of the regions [B, cells, hidden], or none."""

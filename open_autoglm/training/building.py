@@ -75,7 +75,8 @@ def from_towers(towers: Towers, settings: ModelSettings) -> tuple[OpenAutoGLM, O
     model = OpenAutoGLM(config)
     model.vision.tower.load_state_dict(vision.state_dict())
     model.text.tower.load_state_dict(text.state_dict())
-    prepared = Preprocessing(towers.size, towers.size, towers.resize, towers.mean, towers.std)
+    height, width = towers.size if isinstance(towers.size, tuple) else (towers.size, towers.size)
+    prepared = Preprocessing(height, width, towers.resize, towers.mean, towers.std)
     return model, OpenAutoGLMProcessor(OpenAutoGLMImageProcessor(**asdict(prepared)), tokenizer)
 
 

@@ -23,13 +23,13 @@ class Towers:
 
     - ``vision``, ``text``: a hub id or directory of pretrained weights, or a configuration with its ``model_type``,
       which starts at random. ``tokenizer``: a hub id or directory; None takes ``text``'s.
-    - ``size``, ``resize``, ``mean``, ``std``: how pictures are prepared.
+    - ``size``, ``resize``, ``mean``, ``std``: how pictures are prepared; ``size`` in pixels, or height and width.
     """
 
     vision: str | Mapping[str, Any]
     text: str | Mapping[str, Any]
     tokenizer: str | None = None
-    size: int = 224
+    size: int | tuple[int, int] = 224
     resize: Literal["squash", "crop"] = "squash"
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
