@@ -46,7 +46,8 @@ def _checked(box: Any, number: int, sides: np.ndarray) -> np.ndarray:
     if (clipped[2:] <= clipped[:2]).any():
         size = f"{sides[0]:.0f} x {sides[1]:.0f}"
         raise SettingError(f"Box {number} is {_shown(box)}: it lies outside the picture of {size} pixels.")
-    return clipped / sides
+    fractions: np.ndarray = clipped / sides
+    return fractions
 
 
 def _shown(value: Any) -> str:

@@ -76,4 +76,5 @@ def _histograms(pixels: np.ndarray, pieces: Pieces) -> np.ndarray:
     bins = pixels.reshape(-1, 3).astype(np.int64) * _BINS // 256 + np.arange(3) * _BINS
     keys = pieces.labels.reshape(-1, 1) * (3 * _BINS) + bins
     found = np.bincount(keys.ravel(), minlength=pieces.count * 3 * _BINS).reshape(pieces.count, 3 * _BINS)
-    return found / found.sum(axis=1, keepdims=True)
+    shares: np.ndarray = found / found.sum(axis=1, keepdims=True)
+    return shares

@@ -18,7 +18,8 @@ MOST_BOXES = 1000
 class Proposer(Protocol):
     """Where in a picture something may be: ``most`` boxes or fewer, and never none."""
 
-    most: int
+    @property
+    def most(self) -> int: ...
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Pixels uint8 [h, w, 3] to float32 [k, 4]: x0 y0 x1 y1 in fractions 0..1 of the picture, best first."""

@@ -29,7 +29,7 @@ class Segments:
     """
 
     side: int = 160
-    scales: tuple[float, ...] = (60.0, 150.0, 300.0)
+    scales: tuple[float, ...] = (60.0, 250.0)
     smallest: float = 0.001
     grouped: bool = True
     overlap: float = 0.6

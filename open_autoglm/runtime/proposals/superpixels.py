@@ -52,7 +52,8 @@ def divide(pixels: np.ndarray, scale: float, smallest: int) -> Pieces:
 def _distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Between colours, Euclidean, float32."""
     change = one - other
-    return np.sqrt(np.einsum("...c,...c->...", change, change))
+    distances: np.ndarray = np.sqrt(np.einsum("...c,...c->...", change, change))
+    return distances
 
 
 def _links(colours: np.ndarray, runs: np.ndarray, across: np.ndarray) -> tuple[_Links, np.ndarray]:
@@ -127,7 +128,8 @@ def _first_link(one: np.ndarray, other: np.ndarray, count: int) -> np.ndarray:
     # Written backwards, the first of each piece is what stays.
     found[0, one[::-1]] = links[::-1]
     found[1, other[::-1]] = links[::-1]
-    return found.min(axis=0)
+    earliest: np.ndarray = found.min(axis=0)
+    return earliest
 
 
 def _roots(parent: np.ndarray) -> np.ndarray:
@@ -146,7 +148,8 @@ def _numbered(roots: np.ndarray) -> np.ndarray:
     """The same groups, numbered 0..n-1."""
     used = np.zeros(len(roots), dtype=np.int64)
     used[roots] = 1
-    return (np.cumsum(used) - 1)[roots]
+    numbers: np.ndarray = (np.cumsum(used) - 1)[roots]
+    return numbers
 
 
 def _totals(groups: np.ndarray, values: np.ndarray) -> np.ndarray:
