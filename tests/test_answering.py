@@ -56,8 +56,8 @@ def settings(folder: Path, **changes: Any) -> dict[str, Any]:
             "augmentation": None,
             "questions": 2,
         },
-        "optimisation": {"learning_rate": 2e-3, "epochs": 40, "batch_size": 12},
-        "evaluation": {"every": 40},
+        "optimisation": {"learning_rate": 4e-3, "epochs": 100, "batch_size": 12},
+        "evaluation": {"every": 100},
     } | changes
 
 
