@@ -5,19 +5,26 @@ It knows nothing about pictures or text.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
+
+USUAL = 16  # parts of a context, so many that their sigmoids begin as shares would
 
 
 class Attention(nn.Module):
     """Scaled dot-product attention (1706.03762) from ``queries`` to ``context``.
 
-    Written out, not fused: the weights are an output, and contexts are some tens of regions or words.
+    With ``sigmoid`` each weight is a sigmoid of its own instead of a share of one (2409.04431): what is found adds up,
+    so that it can count, where shares can only compare. Written out, not fused: the weights are an output, and contexts
+    are some tens of regions or words.
     """
 
-    def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
+    def __init__(self, width: int, heads: int, dropout: float = 0.0, sigmoid: bool = False) -> None:
         super().__init__()
         self.heads = heads
+        self.bias = nn.Parameter(torch.full((heads, 1, 1), -math.log(USUAL))) if sigmoid else None
         self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
         self.dropout = nn.Dropout(dropout)
 
@@ -41,8 +48,11 @@ class Attention(nn.Module):
         """The same with keys and values that are there already."""
         wide = mask[:, None, None] if mask.ndim == 2 else mask[:, None]
         asked = self._split(self.query(queries)) * (keys.shape[-1] ** -0.5)
-        scores = (asked @ keys.transpose(-1, -2)).masked_fill(~wide, torch.finfo(asked.dtype).min)
-        weights = scores.softmax(dim=-1)
+        scores = asked @ keys.transpose(-1, -2)
+        if self.bias is None:
+            weights = scores.masked_fill(~wide, torch.finfo(asked.dtype).min).softmax(dim=-1)
+        else:
+            weights = (scores + self.bias).sigmoid() * wide
         found = (self.dropout(weights) @ values).transpose(1, 2).flatten(2)
         return self.out(found), weights.mean(dim=1)
 

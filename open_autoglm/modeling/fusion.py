@@ -27,7 +27,7 @@ class CrossAttentionMixer(nn.Module):
 
     def __init__(self, settings: FusionSettings) -> None:
         super().__init__()
-        self.attention = Attention(settings.width, settings.heads, settings.dropout)
+        self.attention = Attention(settings.width, settings.heads, settings.dropout, settings.sigmoid)
 
     def forward(self, tokens: Tensor, token_mask: Tensor, regions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         return self.attention(tokens, regions, mask)
@@ -104,7 +104,7 @@ class RegionLayer(nn.Module):
     def __init__(self, settings: FusionSettings) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(settings.width)
-        self.attention = Attention(settings.width, settings.heads, settings.dropout)
+        self.attention = Attention(settings.width, settings.heads, settings.dropout, settings.sigmoid)
         self.feed_forward = feed_forward(settings.width, settings.dropout)
 
     def forward(self, regions: Tensor, mask: Tensor) -> Tensor:
@@ -141,7 +141,7 @@ class FusionDecoder(nn.Module):
         for layer in self.layers:
             states, weights = layer(states, token_mask, prepared, mask)
         rests = masked_mean(weights, token_mask).squeeze(1) * mask
-        return self.token_norm(states), rests
+        return self.token_norm(states), rests / rests.sum(dim=1, keepdim=True).clamp(min=1e-12)
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
