@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from torch_parts import one_thread  # noqa: F401
-from training_parts import COLOURS, recipe, tiny_model
+from training_parts import recipe, tiny_model
 
 import open_autoglm
 from open_autoglm.errors import DataError, SettingError, TextError
@@ -24,8 +24,6 @@ PAINT = {
     "green": (30, 180, 40),
     "blue": (40, 60, 220),
     "white": (250, 250, 250),
-    "black": (5, 5, 5),
-    "grey": (128, 128, 128),
 }
 FUSION = {"width": 64, "heads": 2, "layers": 1, "dropout": 0.0, "proposals": {"kind": "grid", "cells": [1, 2]}}
 
@@ -35,7 +33,7 @@ def draw(folder: Path) -> Path:
     random = np.random.default_rng(0)
     rows = [["image", "question", "answer"]]
     for number in range(24):
-        shown = COLOURS[number % len(COLOURS)]
+        shown = list(PAINT)[number % len(PAINT)]
         name = f"{number}.png"
         pixels = np.clip(np.array(PAINT[shown]) + random.integers(-5, 6, (32, 32, 3)), 0, 255).astype(np.uint8)
         Image.fromarray(pixels).save(folder / name)
@@ -120,7 +118,7 @@ def test_every_fusion_trains_and_ships(folder: Path, tmp_path: Path, kind: str) 
     bundle = train(recipe(folder, **made)).bundle
     answering = open_autoglm.load(bundle).fusion
     assert isinstance(answering, FusionAnswering)
-    assert answering.ask(folder / "0.png", "a photo").confidence > 1 / 7
+    assert answering.ask(folder / "0.png", "a photo").confidence >= 1 / 5
 
 
 def test_what_cannot_be_answered_is_said(outcome: Outcome, folder: Path) -> None:

@@ -80,22 +80,47 @@ FUSIONS: Mapping[str, Callable[[FusionSettings], nn.Module]] = {
 
 
 class FusionLayer(nn.Module):
-    """Tokens look at each other, then at the regions, then each is worked on alone; norms come first."""
+    """Tokens look at each other, then at the regions, then each is worked on alone; norms come first.
+
+    With ``both_ways`` the regions look at the tokens before that, and at each other (ViLBERT, 1908.02265; LXMERT,
+    1908.07490): what is said of a thing is settled where the thing is.
+    """
 
     def __init__(self, settings: FusionSettings) -> None:
         super().__init__()
         width = settings.width
+        self.reader = RegionReader(settings) if settings.both_ways else None
         self.self_norm, self.mix_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.self_attention = Attention(width, settings.heads, settings.dropout)
         self.mixer = FUSIONS[settings.kind](settings)
         self.feed_forward = feed_forward(width, settings.dropout)
 
-    def forward(self, tokens: Tensor, token_mask: Tensor, regions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, tokens: Tensor, token_mask: Tensor, regions: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens and regions after the layer, and the regions' weights [B, t, k]."""
         normed = self.self_norm(tokens)
         tokens = tokens + self.self_attention(normed, normed, token_mask)[0]
+        if self.reader is not None:
+            regions = self.reader(regions, mask, tokens, token_mask)
         taken, weights = self.mixer(self.mix_norm(tokens), token_mask, regions, mask)
         tokens = tokens + taken
-        return tokens + self.feed_forward(tokens), weights
+        return tokens + self.feed_forward(tokens), regions, weights
+
+
+class RegionReader(nn.Module):
+    """Regions look at the tokens, then at each other."""
+
+    def __init__(self, settings: FusionSettings) -> None:
+        super().__init__()
+        self.norm, self.token_norm = nn.LayerNorm(settings.width), nn.LayerNorm(settings.width)
+        self.attention = Attention(settings.width, settings.heads, settings.dropout)
+        self.layer = RegionLayer(settings)
+
+    def forward(self, regions: Tensor, mask: Tensor, tokens: Tensor, token_mask: Tensor) -> Tensor:
+        read = regions + self.attention(self.norm(regions), self.token_norm(tokens), token_mask)[0]
+        looked: Tensor = self.layer(read, mask)
+        return looked
 
 
 class RegionLayer(nn.Module):
@@ -136,10 +161,10 @@ class FusionDecoder(nn.Module):
         Returns states [B, t, width], and how much the sentence rests on each region in the last layer, [B, k], which
         adds up to 1 where there are regions.
         """
-        states = self.token_in(tokens)
+        states, regions = self.token_in(tokens), prepared
         weights = prepared.new_zeros(*tokens.shape[:2], prepared.shape[1])
         for layer in self.layers:
-            states, weights = layer(states, token_mask, prepared, mask)
+            states, regions, weights = layer(states, token_mask, regions, mask)
         rests = masked_mean(weights, token_mask).squeeze(1) * mask
         return self.token_norm(states), rests / rests.sum(dim=1, keepdim=True).clamp(min=1e-12)
 

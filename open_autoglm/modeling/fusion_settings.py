@@ -21,6 +21,7 @@ class FusionSettings:
 
     - ``width``, ``heads``, ``layers``, ``dropout``: of the decoder. ``region_layers``: in which regions look at each
       other before any sentence does, as counting and comparing need.
+    - ``both_ways``: in each layer regions look at the words, too, before the words look at them.
     - ``sigmoid``: regions are attended to by sigmoids, which add up, instead of shares of one: for counting.
     - ``proposals``: where regions come from: ``kind``, a key of ``runtime.proposals.PROPOSERS``, and its settings.
     - ``pool``: cells a side that a region's features are pooled to.
@@ -35,6 +36,7 @@ class FusionSettings:
     layers: int = 2
     region_layers: int = 0
     dropout: float = 0.1
+    both_ways: bool = False
     sigmoid: bool = False
     pool: int = 2
     proposals: Mapping[str, Any] = field(default_factory=lambda: {"kind": "grid"})
