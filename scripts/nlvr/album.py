@@ -18,7 +18,9 @@ Mask = NDArray[np.bool_]
 Counts = NDArray[np.int64]
 
 X, Y, SIZE, SHAPE, COLOUR = range(5)
-AGAINST = 1  # pixels: things this near or nearer touch, which is how near the blocks of a tower stand
+TOUCHING = 0  # pixels to a wall that is touched; the labels of real sentences count no wider gap
+CLOSELY = 3  # pixels to a wall that is "closely" or "nearly" touched
+BESIDE = 1  # pixels between things that touch each other, which is how near the blocks of a tower stand
 SIDES = ("left", "right", "bottom", "top")
 
 
@@ -59,17 +61,17 @@ class Album:
 
     @cached_property
     def colours(self) -> Mask:
-        """The colours of each box, ``[S, 3, 3 colours]``."""
+        """Which colours each box has, ``[S, 3, 3]``."""
         return np.stack([self.colour(name).any(-1) for name in COLOURS], -1)
 
     @cached_property
     def shapes(self) -> Mask:
-        """The shapes of each box, ``[S, 3, 3 shapes]``."""
+        """Which shapes each box has, ``[S, 3, 3]``."""
         return np.stack([self.shape(name).any(-1) for name in SHAPES], -1)
 
     @cached_property
     def sizes(self) -> Mask:
-        """The sizes of each box, ``[S, 3, 3 sizes]``."""
+        """Which sizes each box has, ``[S, 3, 3]``."""
         return np.stack([self.size(pixels).any(-1) for pixels in SIZES], -1)
 
     @cached_property
@@ -90,21 +92,18 @@ class Album:
             case _:
                 return SIDE - y - size
 
-    @cached_property
-    def walls(self) -> dict[str, Mask]:
-        """The things against each wall by its side."""
-        return {side: (self.gap(side) <= AGAINST) & self.there for side in SIDES}
+    def wall(self, side: str, gap: int = TOUCHING) -> Mask:
+        """The things at most so far from this wall."""
+        return (self.gap(side) <= gap) & self.there
 
-    @cached_property
-    def wall(self) -> Mask:
-        """The things against any wall; of a tower, its base, which stands on the lower one."""
-        return np.logical_or.reduce(list(self.walls.values()))
+    def walls(self, gap: int = TOUCHING) -> Mask:
+        """The things at most so far from any wall; of a tower, its base, which stands on the lower one."""
+        return np.logical_or.reduce([self.wall(side, gap) for side in SIDES])
 
-    @cached_property
-    def corner(self) -> Mask:
-        """The things against two walls that meet."""
-        walls = self.walls
-        return (walls["left"] | walls["right"]) & (walls["top"] | walls["bottom"])
+    def corner(self, gap: int = TOUCHING) -> Mask:
+        """The things at most so far from two walls that meet."""
+        left, right, bottom, top = (self.wall(side, gap) for side in SIDES)
+        return (left | right) & (bottom | top)
 
     @cached_property
     def near(self) -> NDArray[np.int16]:
@@ -120,7 +119,7 @@ class Album:
         """Whether the first thing lies right above the second, ``[S, 3, 8, 8]``: of blocks, the next one up."""
         x, y, size = (self.facts[..., fact] for fact in (X, Y, SIZE))
         over = (x[..., None] < (x + size)[..., None, :]) & (x[..., None, :] < (x + size)[..., None])
-        return (self.near <= AGAINST) & over & (y[..., None] < y[..., None, :])
+        return (self.near <= BESIDE) & over & (y[..., None] < y[..., None, :])
 
     def floor(self, number: int) -> Mask:
         """The blocks this far up their towers: 0 is the base, -1 the top, -2 the one under it."""
