@@ -19,9 +19,9 @@ NOUNS = {"towers": "item", "scattered": "any_thing"}
 def add_boxes(grammar: Grammar) -> None:
     """Sentences for both starts; parts ``box``, ``with_box``, ``some_boxes``, ``with_boxes`` and the contents."""
     words = grammar.words
-    words("box", {"box|box|box|box|box|grey box|grey box": None}, 8)
-    words("box", {"square|grey square": None}, 0.5)
-    words("with_box", {"with|with|with|with|with|with|that has|which has|having|containing|, which has|where there is": None})
+    words("box", {"box|box|box|box|box|box|box|grey box": None}, 8)
+    words("box", {"square|grey square": None}, 0.2)
+    words("with_box", {"with|with|with|with|with|with|with|with|with|with|with|with|that has|which has|having|containing|, which has|where there is": None})
     words("with_boxes", {"with|with|with|that have|that has|which have|containing|having": None})
     words("boxes", {"boxes|boxes|boxes|boxes|grey boxes|grey squares": None})
     for head, noun in NOUNS.items():
@@ -35,10 +35,11 @@ def add_boxes(grammar: Grammar) -> None:
 def _with(grammar: Grammar, head: str, rate: float) -> None:
     say = partial(grammar.add, head, kind=f"{head}: boxes with")
     inside = f"{{{head}_contents}}"
-    say(f"there (is|is|is|is|is|isa) {{single}} {{box}} {{with_box}} {inside}", boxes, 26 * rate)
+    say(f"there is {{single}} {{box}} {{with_box}} {inside}", boxes, 34 * rate)
     say(f"there are {{two_of}} {{boxes}} {{with_boxes}} {inside}", boxes, 5 * rate)
     say(f"(one|1) box (has|has|contains|with) {inside}", lambda what: boxes(at_least(1), what), 1.2 * rate)
     say(f"(two|2) boxes (have|has|contain) {inside}", lambda what: boxes(exactly(2), what), 0.5 * rate)
+    say(f"there are {{two_of}} boxes with {{{head}_items}} and each has {inside}", lambda q, n, what: boxes(q, both(n, what)), 0.2 * rate)
     say(f"there are boxes (with|that have) {inside}", lambda what: boxes(at_least(1), what), 0.2 * rate)
     say(
         "there are two boxes (that has|that have|which has|with) the same number of (objects|items)",
@@ -83,11 +84,11 @@ def _most_has(what: Property) -> Truth:
 
 def _every(grammar: Grammar) -> None:
     for head, noun in NOUNS.items():
-        rate = 1.0 if head == "scattered" else 0.4
+        rate = 0.7 if head == "scattered" else 0.15
         say = partial(grammar.add, head, kind=f"{head}: every box")
         every = "(each|each|every) (box|box|grey box|grey square)"
-        say(f"{every} (has|contains) {{{head}_contents}}", lambda what: boxes(exactly(3), what), 3 * rate)
-        say(f"all (the|) boxes (have|contain) {{{head}_contents}}", lambda what: boxes(exactly(3), what), 0.3 * rate)
+        say(f"{every} (has|contains) {{{head}_contents}}", lambda what: boxes(exactly(3), what), 2.5 * rate)
+        say(f"all (the|) boxes (have|contain) {{{head}_contents}}", lambda what: boxes(exactly(3), what), 0.2.5 * rate)
         say(f"there is {{some}} {{{noun}}} in (each|each|every) box", lambda q, t: boxes(exactly(3), has(q, t)), rate)
         say(f"there is (a|1) {{{noun}}} in (each|every) box", lambda t: boxes(exactly(3), holds(t)), 0.7 * rate)
         say(f"there is {{some}} {{{noun}}} in {{two_of}} boxes", lambda q, t, n: boxes(n, has(q, t)), 0.1 * rate)

@@ -65,6 +65,7 @@ def _lists(grammar: Grammar, head: str, noun: str) -> None:
     entry = partial(grammar.add, f"{head}_entry")
     entry(f"a {{{noun}}}", holds, 6)
     entry(f"(1|one) {{{noun}}}", lambda t: has(exactly(1), t), 1.5)
+    entry(f"only (1|one) {{{noun}}}", lambda t: has(exactly(1), t), 0.4)
     entry(f"exactly (1|one) {{{noun}}}", lambda t: has(exactly(1), t), 0.7)
     entry(f"at least (1|one|a) {{{noun}}}", holds, 2)
     entry(f"{{few}} {{{noun}s}}", lambda n, t: has(exactly(n), t), 3)
@@ -99,7 +100,7 @@ def _stock(grammar: Grammar, head: str, noun: str) -> None:
     add(f"{{{head}_list}} {inside}", lambda listed: listed, 9 if head == "scattered" else 3)
     add(f"a {{{noun}}} and no {{{noun}s}}", lambda s, t: both(holds(s), has(none(), t)), 0.4)
     add(f"no {{{noun}s}}", lambda t: has(none(), t), 0.3)
-    add(f"{{any_many}} (items|items|objects) {inside}", total, 3)
+    add(f"{{any_many}} (items|items|items|objects|{'objects' if head == 'scattered' else 'squares'}) {inside}", total, 3)
     add(f"{{lone}} (item|item|object) {inside}", total, 2)
     add("(a single|single) item", lambda: total(exactly(1)), 0.2)
     add("many items", lambda: total(at_least(5)), 0.3)
@@ -108,9 +109,14 @@ def _stock(grammar: Grammar, head: str, noun: str) -> None:
     if head == "scattered":
         add("only {shapes} and {shapes}", only, 0.3)
         add("(only|only has) {shape} and {shape}", only, 0.1)
+        add(f"a {{colour}} {{shape}} and (a|) {{shape}} {inside}", _of_one_colour, 0.4)
         add("items of {few} different shapes", lambda n: lambda album: album.shapes.sum(-1) == n, 0.2)
         add("two items of different size", lambda: both(total(exactly(2)), sized_differently), 0.1)
         add("{few} {colour} items of (the|) same shape", lambda n, c: one_shape(n, c), 0.3)
+
+
+def _of_one_colour(colour: Things, first: Things, second: Things) -> Property:
+    return both(holds(both(colour, first)), holds(both(colour, second)))
 
 
 def _only_such(things: Things) -> Property:
@@ -176,7 +182,8 @@ def _of_which(grammar: Grammar, head: str, noun: str) -> None:
     add("(exactly|only) one object (which|that) is {colour}", lambda c: has(exactly(1), c), 0.7 * rate)
     add(f"(exactly|only) one object which is a {{{noun}}}", lambda t: has(exactly(1), t), 0.2 * rate)
     add("objects of which only one object is {colour}", lambda c: has(exactly(1), c), 0.3 * rate)
-    add("{lone} item (that is|which is) {colour}", has, 0.7)
+    add("(1|one|exactly one) item (that is|which is) {colour}", lambda c: has(exactly(1), c), 0.4)
+    add("(only one|only 1|just one) item (that is|which is) {colour}", lambda c: both(total(exactly(1)), holds(c)), 0.4)
     add("{lone} item (that is|which is) not {colour}", lambda q, c: has(q, opposite(c)), 0.5)
     add("{many} items (that are|which are) not {colour}", lambda q, c: has(q, opposite(c)), 0.3)
     add("{few} items of (the|) same color", alike, 0.3)

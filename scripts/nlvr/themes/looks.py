@@ -19,24 +19,25 @@ def add_looks(grammar: Grammar) -> None:
     grammar.add("colour", "{name}", coloured)
     grammar.words("size", {"small": sized(SIZES[0]), "medium|medium size": sized(SIZES[1]), "big|large": sized(SIZES[2])})
     for shape in SHAPES:
-        grammar.words("shape", {f"{shape}|{shape} item" if shape != "circle" else shape: shaped(shape)})
+        grammar.words("shape", {f"{shape} item": shaped(shape)}, 0.05)
+        grammar.words("shape", {shape: shaped(shape)})
         grammar.words("shapes", {f"{shape}s": shaped(shape)})
-    grammar.words("noun", {"item|item|object|object|shape": anything})
-    grammar.words("nouns", {"items|items|objects|objects|shapes": anything})
+    grammar.words("noun", {"item|item|item|item|object|object|object|shape": anything})
+    grammar.words("nouns", {"items|items|items|items|objects|objects|objects|shapes": anything})
     for plural, ending in (("", ""), ("s", "s")):
         _phrases(grammar, plural, ending)
 
 
 def _phrases(grammar: Grammar, plural: str, ending: str) -> None:
-    blocks = f"(item{ending}|item{ending}|item{ending}|object{ending}|square{ending}|block{ending})"
+    blocks = f"(item{ending}|item{ending}|item{ending}|item{ending}|item{ending}|object{ending}|square{ending}|square{ending})"
     grammar.add(f"item{plural}", f"{{colour}} {blocks}", lambda colour: colour)
 
     def add(pattern: str, weight: float) -> None:
         grammar.add(f"thing{plural}", pattern.replace("}_", f"{plural}}}"), both, weight)
 
-    add("{colour} {shape}_", 6)
+    add("{colour} {shape}_", 10)
     add("{colour} {noun}_", 4)
-    add("{shape}_", 2)
+    add("{shape}_", 2.5)
     add("{size} {colour} {shape}_", 0.6)
     add("{size} {colour} {noun}_", 0.3)
     add("{size} {shape}_", 0.3)

@@ -145,11 +145,11 @@ def _touching_pair(first: str, second: str) -> Truth:
 
 def _boxes(grammar: Grammar) -> None:
     say = partial(grammar.add, "towers", kind="towers: items in boxes")
-    say("there is {single} {box} {with_box} {layered}", boxes, 4)
-    say("there are {two_of} {boxes} {with_boxes} {layered}", boxes, 1.2)
-    say("there is {single} {box} {with_box} {towers_items} and {layered}", _with_items, 3.5)
+    say("there is {single} box with {layered}", boxes, 3.5)
+    say("there are {two_of} boxes (with|with|that have) {layered}", boxes, 1.2)
+    say("there is {single} box {with_box} {towers_items} and {layered}", _with_items, 3.5)
     say("there is a {box} with {towers_colours} and {layered}", lambda shade, what: boxes(at_least(1), both(shade, what)), 1)
-    say("(each|every) box (has|contains) {layered}", lambda what: boxes(exactly(3), what), 0.4)
+    say("(each|every) box (has|contains) {layered}", lambda what: boxes(exactly(3), what), 0.2)
 
 
 def _with_items(quantity: Quantity, items: Property, what: Property) -> Truth:

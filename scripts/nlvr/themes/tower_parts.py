@@ -13,7 +13,6 @@ from scripts.nlvr.properties import (
     alike,
     between_alike,
     colours,
-    coloured,
     floor,
     holds,
     inner,
@@ -145,6 +144,8 @@ def _colours(grammar: Grammar) -> None:
     add = partial(grammar.add, "stock")
     add("only {colour} (blocks|blocks|blocks|color)", only, 1)
     add("only {name} and {name} (blocks|blocks|items)", of_colours, 2)
+    add("{tall} of (all 3|all three|three|3|three) different colors", lambda tall: both(tall, colours(exactly(3))), 0.3)
+    add("{tall} of (two|2|only two) different (color|colors)", lambda tall: both(tall, colours(exactly(2))), 0.3)
     add("(three the same blocks color|the same three blocks)", lambda: alike(3), 0.2)
     add("{few} blocks (of|with) (the same|same) color", alike, 0.7)
     add("at least {few} blocks of (the same|same) color", alike, 0.3)
@@ -153,4 +154,3 @@ def _colours(grammar: Grammar) -> None:
     add("only (one|1) color", lambda: colours(exactly(1)), 0.5)
     add("blocks of (only one|the same|same) color", lambda: colours(exactly(1)), 0.3)
     add("no {colour} (block|blocks)", lambda colour: has(exactly(0), colour), 0.3)
-    add("{name}", lambda name: only(coloured(name)), 0.01)

@@ -100,13 +100,14 @@ def _two_and_one(end: int, first: Things, second: Things) -> Truth:
 
 def _which(grammar: Grammar) -> None:
     """``which`` says what towers have: the longest list of ways, most of them of the parts of a tower."""
-    grammar.words("with", {"with|with|with|with|with|that has|which has|having|that contains|, which has": None})
+    grammar.words("with", {"with|with|with|with|with|with|with|with|with|with|that has|which has|which has|having|having|that contains|, which has": None})
     add = partial(grammar.add, "which")
     add("{with} {ends}", lambda ends: ends, 6)
     add("{with} {stock}", lambda stock: stock, 6)
     add("{with} {stack}", lambda stack: stack, 4)
     add("{with} {tall}", lambda tall: tall, 3)
     add("with {tall} {and_with} {ends}", both, 2)
+    add("with a {n_blocks} {and_with} {stack}", both, 0.1)
     add("with {tall} {and_with} {stack}", both, 1.5)
     add("with {tall} {and_with} {stock}", both, 0.8)
     grammar.words("and_with", {"with|having|having|and|that has|which has|, and it has": None})
@@ -118,7 +119,7 @@ def _which(grammar: Grammar) -> None:
     add("with {tall} where the base is {colour} and the top is {colour}", _tall_ends, 0.3)
     which_is = "(which is|which is of|that is|which is of the)"
     add(f"with (only|exactly) (one|1) (block|object) {which_is} {{colour}} (color|)", _single, 1)
-    add("with (only one|a single) block of {colour} color", _single, 0.3)
+    add("{with} (only one|a single) block of {colour} color", _single, 0.3)
     add("with (only|exactly) one block (that|which) is not {colour}", lambda c: has(exactly(1), opposite(c)), 0.2)
     add("with exactly {few} blocks which are of {colour} color", lambda n, c: both(total(exactly(n)), only(c)), 0.3)
     add("with {high} blocks of which {few} are {colour} (blocks|)", _of_which, 0.2)
@@ -150,12 +151,16 @@ def _two_lowest(colour: Things) -> Property:
 
 def _so_many(grammar: Grammar) -> None:
     say = partial(grammar.add, "towers", kind="towers: towers which")
-    say("there is {single} tower {which}", boxes, 17)
-    say("there (are|are|are|is) {two_of} {towers} {which}", boxes, 8)
+    say("there is {single} tower {which}", boxes, 50)
+    say("there (are|are|are|is) {two_of} {plural_tower} {which}", boxes, 15)
     say("there are {two_of} towers (that contain|which have|that have|that contain) {property}", boxes, 2)
     say("there are {two_of} towers with {tall} each", boxes, 0.3)
+    say("there are {two_of} towers with {colour} blocks {place}", lambda q, c, p: boxes(q, holds(both(c, p))), 0.4)
+    say("there are {two_of} towers with {colour} blocks as the {nth} (block|level)", _levels, 0.2)
+    say("there are {two_of} towers (that has|that have|with) {colour} block", lambda q, c: boxes(q, holds(c)), 0.2)
+    say("there are {two_of} towers with {property} , and one of them has {property}", _one_of_them, 0.3)
     say("there are {two_of} towers of {high} blocks each", lambda q, n: boxes(q, total(exactly(n))), 0.2)
-    grammar.words("towers", {"towers|towers|towers|towers|towers|tower": None})
+    grammar.words("plural_tower", {"towers|towers|towers|towers|towers|tower": None})
     say("(one|1) tower (has|with|contains) {property}", lambda p: boxes(at_least(1), p), 2)
     one_of = "(one of the|one of the|at least one of the) (tower|towers|three towers)"
     say(f"{one_of} (has|with|contains) {{property}}", lambda p: boxes(at_least(1), p), 1)
@@ -168,6 +173,14 @@ def _so_many(grammar: Grammar) -> None:
     say("the tower with {tall} has {property}", lambda t, p: boxes(at_least(1), both(t, p)), 4)
     say("{colour} block at the {end}", lambda c, end: boxes(at_least(1), holds(both(c, floor(end)))), 0.1)
     say("none of the towers (has|have) {property}", lambda p: boxes(none(), p), 0.4)
+
+
+def _levels(quantity: Quantity, colour: Things, nth: int) -> Truth:
+    return boxes(quantity, holds(both(colour, floor(nth))))
+
+
+def _one_of_them(quantity: Quantity, what: Property, more: Property) -> Truth:
+    return both(boxes(quantity, what), boxes(at_least(1), both(what, more)))
 
 
 def _two_ends(colour: Things, end: int) -> Truth:

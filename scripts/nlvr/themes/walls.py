@@ -12,7 +12,7 @@ from scripts.nlvr.grammar import Grammar
 from scripts.nlvr.meaning import Things, Truth, at_least, both, boxes, count, exactly, has, none, opposite
 from scripts.nlvr.properties import all_are, at_wall, beside, colours_of, holds, in_corner
 
-EDGES = "the edge|the edge|the edge|any edge|any edge|an edge|the wall|the wall|the side|the side of the box|a wall|a wall of a box"
+EDGES = "the edge|the edge|the edge|the edge|the edge|any edge|any edge|any edge|any edge|an edge|the wall|the wall|the side|the side of the box|a wall|a wall of a box|a edge|the edge of the square|the wall with its side"
 BASES = "the base|the base|the bottom base|the bottom|the bottom of a box|the bottom of a box"
 CORNERS = "a corner|a corner of a box|the corner|the corner|a box corner|the corner of the box"
 
@@ -29,7 +29,7 @@ def add_walls(grammar: Grammar) -> None:
 def _edges(grammar: Grammar) -> None:
     for name, gap in (("edge", 0), ("close_edge", CLOSELY)):
         words = partial(grammar.words, name)
-        words({EDGES: at_wall(gap=gap)}, 6)
+        words({EDGES: at_wall(gap=gap)}, 8 if name == "edge" else 1.5)
         words({BASES: at_wall("bottom", gap)}, 4)
         words({"right wall of a box|the right wall|right wall": at_wall("right", gap)}, 1.2)
         words({"the roof of a box|the top|the top of a box|the roof": at_wall("top", gap)}, 0.7)
@@ -44,15 +44,17 @@ def _edges(grammar: Grammar) -> None:
     add = partial(grammar.add, "at_edge")
     add("touching {edge}", lambda where: where, 4)
     add("not touching {edge}", opposite, 3)
-    add("(closely touching|closely touching|closely touching|nearly touching) {close_edge}", lambda where: where, 4)
+    add("(closely touching|closely touching|closely touching|closely touching|closely touching|closely touching|nearly touching) {close_edge}", lambda where: where, 4)
     add("(in|at) (the|a) corner (of the box|)", in_corner, 0.2)
     add("attached to {edge}", lambda where: where, 0.2)
 
 
 def _counted(grammar: Grammar) -> None:
     say = partial(grammar.add, "scattered", kind="scattered: things at walls")
-    say("there is {single} {any_thing} {at_edge}", _so_many, 22)
-    say("there (are|are|are|is) {many} {any_things} {at_edge}", _so_many, 11)
+    say("there is {single} {any_thing} {at_edge}", _so_many, 40)
+    say("there (are|are|are|is) {many} {any_things} {at_edge}", _so_many, 14)
+    say("there is {single} {any_thing} that is {at_edge}", _so_many, 0.4)
+    say("there are {many} {any_things} that are {at_edge}", _so_many, 0.3)
     say("there are {any_many} (items|objects) {at_edge}", lambda q, edge: count(q, edge), 1)
     say("(exactly|) {few} {any_things} are {at_edge}", lambda n, t, e: count(exactly(n), both(t, e)), 1)
     say("at least one {any_thing} is {at_edge}", lambda t, e: count(at_least(1), both(t, e)), 0.5)
@@ -112,8 +114,8 @@ def _in_boxes(grammar: Grammar) -> None:
     add("{scattered_contents} and a {colour} one {at_edge}", lambda what, c, e: both(what, holds(both(c, e))), 0.3)
     add("{lone} {thing} and it is {at_edge}", lambda q, t, e: both(has(q, t), holds(both(t, e))), 0.3)
     say = partial(grammar.add, "scattered", kind="scattered: boxes with things at walls")
-    say("there is {single} {box} {with_box} {wall_contents}", boxes, 4)
-    say("there are {two_of} {boxes} {with_boxes} {wall_contents}", boxes, 2)
+    say("there is {single} {box} {with_box} {wall_contents}", boxes, 2.5)
+    say("there are {two_of} {boxes} {with_boxes} {wall_contents}", boxes, 1)
     say("(each|every) (box|grey box|grey square) (has|contains) {wall_contents}", lambda what: boxes(exactly(3), what), 1.5)
     say("one of the grey (box|square) (has|contains) {wall_contents}", lambda what: boxes(at_least(1), what), 1.5)
     say("there is a grey box where none of the {any_things} are {at_edge}", _none_at, 0.3)
