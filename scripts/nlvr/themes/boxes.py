@@ -88,7 +88,7 @@ def _every(grammar: Grammar) -> None:
         say = partial(grammar.add, head, kind=f"{head}: every box")
         every = "(each|each|every) (box|box|grey box|grey square)"
         say(f"{every} (has|contains) {{{head}_contents}}", lambda what: boxes(exactly(3), what), 2.5 * rate)
-        say(f"all (the|) boxes (have|contain) {{{head}_contents}}", lambda what: boxes(exactly(3), what), 0.2.5 * rate)
+        say(f"all (the|) boxes (have|contain) {{{head}_contents}}", lambda what: boxes(exactly(3), what), 0.3 * rate)
         say(f"there is {{some}} {{{noun}}} in (each|each|every) box", lambda q, t: boxes(exactly(3), has(q, t)), rate)
         say(f"there is (a|1) {{{noun}}} in (each|every) box", lambda t: boxes(exactly(3), holds(t)), 0.7 * rate)
         say(f"there is {{some}} {{{noun}}} in {{two_of}} boxes", lambda q, t, n: boxes(n, has(q, t)), 0.1 * rate)
