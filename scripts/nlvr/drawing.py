@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from scripts.nlvr.scenes import BOXES, SIDE, Scene, Thing
+from scripts.nlvr.scenes import BOXES, SIDE, Scene
 
 WIDTH, HEIGHT = 400, 100
 PITCH = 150  # pixels from the left edge of a box to that of the next
@@ -20,6 +20,7 @@ GREY = (128, 128, 128)
 BOX = (211, 211, 211)
 PAINT = {"yellow": (255, 255, 0), "black": (0, 0, 0), "blue": (0, 153, 255)}
 FINE = 4  # sub-pixels a side, by which the covered part of an edge pixel is measured: what the real pictures show
+
 
 def mix(colour: str, covered: int) -> tuple[int, ...]:
     """What a pixel of a box looks like of which so many of its sub-pixels are painted."""

@@ -22,7 +22,7 @@ class Senseless(ValueError):
 
 @dataclass(frozen=True)
 class Rule:
-    """One way to say something: words, ``{name}`` for a part, ``(one|another|)`` for a free choice of words."""
+    """One way to say something: words, ``{name}`` for a part, ``(one*3|another|)`` for a free choice of words."""
 
     kind: str
     parts: tuple[str, ...]
@@ -51,15 +51,17 @@ class Grammar:
         parts = tuple(TOKEN.findall(pattern))
         for part in parts:
             if part.startswith("(") and part not in self.rules:
-                for words in part[1:-1].split("|"):
-                    self._keep(part, Rule("", tuple(words.split()), _silent, 1.0))
+                for words, times in choices(part[1:-1]):
+                    self._keep(part, Rule("", words, _silent, times))
         self._keep(name, Rule(kind or name, parts, meaning, weight))
 
     def words(self, name: str, meanings: Mapping[str, Any], weight: float = 1.0) -> None:
-        """Plain words with their meanings; ``a|b`` shares one."""
-        for texts, meaning in meanings.items():
-            for text in texts.split("|"):
-                self._keep(name, Rule(name, tuple(text.split()), _constant(meaning), weight / (texts.count("|") + 1)))
+        """Plain words with their meanings; ``a*3|b`` are two ways to say one, the first three times as often."""
+        for text, meaning in meanings.items():
+            ways = choices(text)
+            share = weight / sum(times for _, times in ways)
+            for words, times in ways:
+                self._keep(name, Rule(name, words, _constant(meaning), share * times))
 
     def _keep(self, name: str, rule: Rule) -> None:
         self.rules.setdefault(name, []).append(rule)
@@ -131,6 +133,12 @@ class Grammar:
         for end, meaning in self._read(part.strip("{}"), words, start, memory):
             for final, meanings in self._match(rest, words, end, memory):
                 yield final, ([] if meaning is None else [meaning]) + meanings
+
+
+def choices(text: str) -> list[tuple[tuple[str, ...], float]]:
+    """``one*3|another`` as words and how often each is said."""
+    parted = [way.partition("*") for way in text.split("|")]
+    return [(tuple(words.split()), float(times or 1)) for words, _, times in parted]
 
 
 def _silent() -> None:

@@ -81,8 +81,12 @@ def main() -> None:
     parser.add_argument("--to", type=Path, required=True, help="the folder to write train.parquet into")
     parser.add_argument("--pictures", type=int, default=60_000, help="how many pictures to make")
     parser.add_argument("--sentences", type=int, default=10, help="sentences a picture, half of them true")
-    parser.add_argument("--data", type=Path, help="the folder that holds train_sample.parquet; without it, made ones alone")
-    parser.add_argument("--share", type=float, default=0.1, help="the share of real rows, repeated as often as that takes")
+    parser.add_argument(
+        "--data", type=Path, help="the folder that holds train_sample.parquet; without it, made ones alone"
+    )
+    parser.add_argument(
+        "--share", type=float, default=0.1, help="the share of real rows, repeated as often as that takes"
+    )
     parser.add_argument("--seed", type=int, default=0, help="the same seed makes the same file")
     asked = parser.parse_args()
     started = time.monotonic()

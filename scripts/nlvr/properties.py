@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.nlvr.album import BESIDE, COLOUR, SHAPE, TOUCHING, Album, Mask
+from scripts.nlvr.album import BESIDE, COLOUR, TOUCHING, Album, Mask
 from scripts.nlvr.grammar import Senseless
 from scripts.nlvr.meaning import (
     Property,
@@ -223,4 +223,6 @@ def in_one_box(things: Things) -> Truth:
 
 def all_are(things: Things, those: Things) -> Truth:
     """Such things are there, and all are those."""
-    return both(lambda album: things(album).any((1, 2)), lambda album: ~both(things, opposite(those))(album).any((1, 2)))
+    return both(
+        lambda album: things(album).any((1, 2)), lambda album: ~both(things, opposite(those))(album).any((1, 2))
+    )

@@ -63,7 +63,8 @@ def scattered(rng: np.random.Generator) -> Scene:
 def looks(rng: np.random.Generator, count: int) -> list[Thing]:
     """``count`` things of random look, none placed yet."""
     return [
-        Thing(0, 0, SIZES[size], SHAPES[shape], COLOURS[colour]) for size, shape, colour in rng.integers(0, 3, (count, 3))
+        Thing(0, 0, SIZES[size], SHAPES[shape], COLOURS[colour])
+        for size, shape, colour in rng.integers(0, 3, (count, 3))
     ]
 
 
@@ -87,6 +88,4 @@ def place(rng: np.random.Generator, thing: Thing, others: Sequence[Thing]) -> Th
 
 def apart(x: int, y: int, size: int, other: Thing) -> bool:
     """Whether a thing there leaves at least one pixel between itself and the other."""
-    return (
-        x > other.x + other.size or other.x > x + size or y > other.y + other.size or other.y > y + size
-    )
+    return x > other.x + other.size or other.x > x + size or y > other.y + other.size or other.y > y + size

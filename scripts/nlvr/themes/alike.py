@@ -12,15 +12,15 @@ from scripts.nlvr.meaning import Property, Things, Truth, at_least, both, boxes,
 from scripts.nlvr.properties import (
     at_heights,
     colour_at,
+    coloured,
     different_heights,
     floor,
     height,
     holds,
     of_colours,
+    sensible,
     shared,
     total,
-    coloured,
-    sensible,
 )
 
 
@@ -34,7 +34,7 @@ def add_alike(grammar: Grammar) -> None:
 def _every(grammar: Grammar) -> None:
     say = partial(grammar.add, "towers", kind="towers: every tower")
     all_towers = "(all the|all|all 3|all three) towers"
-    say(f"{all_towers} (have|have|has|contain) {{property}}", _all_have, 2)
+    say(f"{all_towers} (have*2|has|contain) {{property}}", _all_have, 2)
     say("(each|every) tower (has|contains) {property}", _all_have, 1)
     say("there is at least (1|one) {colour} block in (each|every) tower", lambda c: _all_have(holds(c)), 0.6)
     say("there is (a|1) {colour} block in (each|every) tower", lambda c: _all_have(holds(c)), 0.3)
@@ -61,8 +61,10 @@ def _bases(first: str, second: str) -> Truth:
 def _alike(grammar: Grammar) -> None:
     say = partial(grammar.add, "towers", kind="towers: towers alike")
     which = "(which has|that has|with|that have)"
-    two = "(only two|only two|exactly two|two|two|2)"
-    say(f"there are {two} towers {which} (the|) same {{end}} color", lambda end: shared(exactly(2), colour_at(end)), 1.2)
+    two = "(only two*2|exactly two|two*2|2)"
+    say(
+        f"there are {two} towers {which} (the|) same {{end}} color", lambda end: shared(exactly(2), colour_at(end)), 1.2
+    )
     say(
         f"there are {two} towers with (block|blocks) of (the|) same color at (the|) {{end}}",
         lambda end: shared(exactly(2), colour_at(end)),
@@ -71,10 +73,16 @@ def _alike(grammar: Grammar) -> None:
     say("(two|2) of the (three|) towers has the same {end} color", lambda end: shared(exactly(2), colour_at(end)), 0.4)
     say(
         "two of the (three|) towers has the same {end} color that is not {colour}",
-        lambda end, c: both(shared(exactly(2), colour_at(end)), boxes(at_least(2), holds(both(opposite(c), floor(end))))),
+        lambda end, c: both(
+            shared(exactly(2), colour_at(end)), boxes(at_least(2), holds(both(opposite(c), floor(end))))
+        ),
         0.2,
     )
-    say("(all|all 3|all three|all the) towers have the same {end} color", lambda end: shared(exactly(3), colour_at(end)), 0.3)
+    say(
+        "(all|all 3|all three|all the) towers have the same {end} color",
+        lambda end: shared(exactly(3), colour_at(end)),
+        0.3,
+    )
     say("all (the|3|) towers have different {end} color", lambda end: shared(exactly(1), colour_at(end)), 0.2)
     say("there are at least (two|2) towers with the same height", lambda: shared(at_least(2), height), 0.5)
     say(f"there are {two} towers {which} the same height", lambda: shared(exactly(2), height), 0.5)
@@ -92,8 +100,11 @@ def _alike(grammar: Grammar) -> None:
 
 def _same_single_colour() -> Truth:
     return lambda album: (
-        (album.colours[:, :, None] == album.colours[:, None]).all(-1) & (album.colours.sum(-1) >= 1)[:, :, None]
-    ).sum(-1).max(1) >= 2
+        ((album.colours[:, :, None] == album.colours[:, None]).all(-1) & (album.colours.sum(-1) >= 1)[:, :, None])
+        .sum(-1)
+        .max(1)
+        >= 2
+    )
 
 
 def _differ(end: int, colour: Things) -> Truth:
@@ -105,7 +116,11 @@ def _compared(grammar: Grammar) -> None:
     say = partial(grammar.add, "towers", kind="towers: colours compared")
     say("there are more {colour} blocks than {colour} blocks", _more, 0.2)
     say("there (are|is) (the same number of|as many) {colour} (blocks|) and {colour} blocks", _as_many, 0.1)
-    say("there is only {name} and {name} blocks", lambda c, d: both(count(at_least(1), coloured(c)), _all_have(_no_other(c, d))), 0.05)
+    say(
+        "there is only {name} and {name} blocks",
+        lambda c, d: both(count(at_least(1), coloured(c)), _all_have(_no_other(c, d))),
+        0.05,
+    )
 
 
 def _no_other(first: str, second: str) -> Property:

@@ -5,9 +5,10 @@ It knows nothing about whole sentences. "A box with a blue circle" may hold more
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
+from scripts.nlvr.album import SHAPE, Album, Mask
 from scripts.nlvr.grammar import Grammar, Meaning
 from scripts.nlvr.meaning import (
     Property,
@@ -36,9 +37,8 @@ from scripts.nlvr.properties import (
     sorts,
     total,
 )
-from scripts.nlvr.album import SHAPE
 
-ALL_THREE = "(all 3|all three|all 3|3|three)"
+ALL_THREE = "(all 3*2|all three|3|three)"
 
 
 def add_contents(grammar: Grammar, head: str, noun: str) -> None:
@@ -79,7 +79,9 @@ def _lists(grammar: Grammar, head: str, noun: str) -> None:
     add(f"{one} and {one} and {one}", both, 0.2)
     add(f"{{{noun}}} and {{{noun}}}", lambda s, t: both(holds(s), holds(t)), 0.3)
     add("(1|one) {name} and (1|one) {name} (item|object)", lambda c, d: sorts((exactly(1), c), (exactly(1), d)), 0.4)
-    add("{few} {name} and {few} {name} (items|objects)", lambda n, c, m, d: sorts((exactly(n), c), (exactly(m), d)), 0.4)
+    add(
+        "{few} {name} and {few} {name} (items|objects)", lambda n, c, m, d: sorts((exactly(n), c), (exactly(m), d)), 0.4
+    )
     add("at least {few} {name} and (1|one) {name} item", lambda n, c, d: sorts((at_least(n), c), (exactly(1), d)), 0.2)
     add("{few} {name} , (1|one) {name} and (1|one) {name} objects", _three_counts, 0.2)
 
@@ -90,7 +92,7 @@ def _three_counts(number: int, first: str, second: str, third: str) -> Property:
 
 def _stock(grammar: Grammar, head: str, noun: str) -> None:
     add = partial(grammar.add, f"{head}_contents")
-    inside = "(in it||||)"
+    inside = "(in it|*4)"
     add(f"{{lone}} {{{noun}}} {inside}", has, 2.5)
     add(f"a {{{noun}}} {inside}", holds, 0.7)
     add(f"at least (1|one) {{{noun}}}", holds, 1.5)
@@ -100,12 +102,14 @@ def _stock(grammar: Grammar, head: str, noun: str) -> None:
     add(f"{{{head}_list}} {inside}", lambda listed: listed, 9 if head == "scattered" else 3)
     add(f"a {{{noun}}} and no {{{noun}s}}", lambda s, t: both(holds(s), has(none(), t)), 0.4)
     add(f"no {{{noun}s}}", lambda t: has(none(), t), 0.3)
-    add(f"{{any_many}} (items|items|items|objects|{'objects' if head == 'scattered' else 'squares'}) {inside}", total, 3)
-    add(f"{{lone}} (item|item|object) {inside}", total, 2)
+    add(
+        f"{{any_many}} (items*3|objects|{'objects' if head == 'scattered' else 'squares'}) {inside}", total, 3
+    )
+    add(f"{{lone}} (item*2|object) {inside}", total, 2)
     add("(a single|single) item", lambda: total(exactly(1)), 0.2)
     add("many items", lambda: total(at_least(5)), 0.3)
     add(f"only {{{noun}s}}", _only_such, 0.8)
-    add("only {name} and {name} items (in it|||||)", of_colours, 3)
+    add("only {name} and {name} items (in it|*5)", of_colours, 3)
     if head == "scattered":
         add("only {shapes} and {shapes}", only, 0.3)
         add("(only|only has) {shape} and {shape}", only, 0.1)
@@ -128,18 +132,18 @@ def _colours(grammar: Grammar, head: str) -> None:
     add = partial(grammar.add, f"{head}_contents")
     shades = partial(grammar.add, f"{head}_colours")
     items = f"{{{head}_items}}"
-    shades(f"items of {ALL_THREE} different (colors|colors|color)", lambda: colours(exactly(3)), 1.2)
-    shades("items of (2|two|only 2|exactly 2) different (colors|colors|color)", lambda: colours(exactly(2)), 0.8)
+    shades(f"items of {ALL_THREE} different (colors*2|color)", lambda: colours(exactly(3)), 1.2)
+    shades("items of (2|two|only 2|exactly 2) different (colors*2|color)", lambda: colours(exactly(2)), 0.8)
     shades("(all 3|all three) (colors|different colors)", lambda: colours(exactly(3)), 0.3)
     shades("(objects|items) of (two|2) (color|colors)", lambda: colours(exactly(2)), 0.2)
     add(f"{{{head}_colours}}", lambda shade: shade, 1.5)
     add(f"{{{head}_colours}} and {{{head}_entry}}", both, 0.8)
     add("items of only {name} and {name} color", of_colours, 1)
     add("items of (only one|only 1|the same|same) color", lambda: colours(exactly(1)), 1)
-    add(f"{items} (of|of|with) {ALL_THREE} different (colors|colors|color)", _coloured_in(3), 1.5)
-    add(f"{items} of (2|two|only 2) different (colors|colors|color)", _coloured_in(2), 1)
+    add(f"{items} (of*2|with) {ALL_THREE} different (colors*2|color)", _coloured_in(3), 1.5)
+    add(f"{items} of (2|two|only 2) different (colors*2|color)", _coloured_in(2), 1)
     add(f"{items} of (the same|same|only one|only 1) color", _coloured_in(1), 0.5)
-    add(f"{items} (of|of only|with only|of only) {{name}} and {{name}} color", _of_pair, 1.6)
+    add(f"{items} (of|of only*2|with only) {{name}} and {{name}} color", _of_pair, 1.6)
     add(f"{items} of different (color|colors)", _all_different, 0.3)
     add(f"{items} but not all (3|three) different colors", lambda n: both(n, lambda a: a.colours.sum(-1) < 3), 0.3)
     add("only {few} {name} and {name} items", lambda n, c, d: both(total(exactly(n)), of_colours(c, d)), 0.6)
@@ -166,9 +170,9 @@ def _of_which(grammar: Grammar, head: str, noun: str) -> None:
     add(f"{items} of which (1|one) is a {{{noun}}}", lambda n, t: both(n, has(exactly(1), t)), 0.7)
     add(f"{items} of which {{few}} are {{colour}}", lambda n, m, c: both(n, has(exactly(m), c)), 1)
     add(f"{items} of which at least {{few}} are {{colour}}", lambda n, m, c: both(n, has(at_least(m), c)), 0.3)
-    add(f"{items} and (the|the|) (one|1) is {{colour}}", lambda n, c: both(n, has(exactly(1), c)), 0.2)
+    add(f"{items} and (the*2|) (one|1) is {{colour}}", lambda n, c: both(n, has(exactly(1), c)), 0.2)
     add(
-        f"{items} and (the|the|) {{few}} (items||) are {{colour}} (in color|||)",
+        f"{items} and (the*2|) {{few}} (items|*2) are {{colour}} (in color|*3)",
         lambda n, m, c: both(n, has(exactly(m), c)),
         0.8,
     )
@@ -190,12 +194,12 @@ def _of_which(grammar: Grammar, head: str, noun: str) -> None:
     add("exactly {few} items of (the|) same color", alike, 0.1)
     add(f"{{lone}} item and it is (a|) {{{noun}}}", lambda q, t: both(total(q), holds(t)), 0.3)
     add("{lone} item and it is {colour}", lambda q, c: both(total(q), holds(c)), 0.4)
-    add("only two items and they are both {shapes}", lambda s: both(total(exactly(2)), only(s)), 0.1) if rate == 1 else None
     add("only one {name} item and at least {few} items of another color", _another, 0.2)
     add(f"{{few}} {{{noun}s}} and {{few}} other items", _and_others, 0.3)
     add("only {name} and {name} items of which one is a {colour} (square|item)", _pair_with_one, 0.2)
     add("two items that are not the same", lambda: both(total(exactly(2)), _not_same), 0.1)
-    if rate == 1:
+    if head == "scattered":
+        add("only two items and they are both {shapes}", lambda s: both(total(exactly(2)), only(s)), 0.1)
         add("two {colour} items which are {shape} and {shape}", _two_shapes, 0.1)
 
 
@@ -203,11 +207,11 @@ def _fewer(number: int) -> Quantity:
     return at_most(number - 1)
 
 
-def _with_one(quantity: Any) -> Meaning:
+def _with_one(quantity: Callable[[int], Quantity]) -> Meaning:
     return lambda number, things: both(total(quantity(number)), holds(things))
 
 
-def _not_same(album: Any) -> Any:
+def _not_same(album: Album) -> Mask:
     return (album.colours.sum(-1) > 1) | ~all_alike(SHAPE)(album)
 
 

@@ -25,10 +25,10 @@ def add_quantities(grammar: Grammar) -> None:
     words, add = grammar.words, grammar.add
 
     words("single", {"a": at_least(1)}, 7)
-    words("single", {"1|1|1|one": exactly(1)}, 2)
-    words("single", {"at least 1|at least one|at least one|at least a": at_least(1)}, 1)
-    words("single", {"exactly one|exactly one|exactly one|exactly 1": exactly(1)}, 1.3)
-    words("single", {"only 1|only one|only one|just 1": exactly(1)}, 0.5)
+    words("single", {"1*3|one": exactly(1)}, 2)
+    words("single", {"at least 1|at least one*2|at least a": at_least(1)}, 1)
+    words("single", {"exactly one*3|exactly 1": exactly(1)}, 1.3)
+    words("single", {"only 1|only one*2|just 1": exactly(1)}, 0.5)
     words("single", {"no": none()}, 0.8)
     words("lone", {"exactly 1|exactly one|only 1|only one|1|one|just 1|just one": exactly(1)})
     words("lone_or_a", {"a": at_least(1)}, 3)

@@ -8,11 +8,24 @@ from __future__ import annotations
 from functools import partial
 
 from scripts.nlvr.grammar import Grammar
-from scripts.nlvr.meaning import Property, Quantity, Things, Truth, at_least, at_most, both, boxes, count, exactly, has, opposite
+from scripts.nlvr.meaning import (
+    Property,
+    Quantity,
+    Things,
+    Truth,
+    at_least,
+    at_most,
+    both,
+    boxes,
+    count,
+    exactly,
+    has,
+    opposite,
+)
 from scripts.nlvr.properties import (
     at_wall,
-    between_alike,
     beside,
+    between_alike,
     coloured,
     colours_of,
     floor,
@@ -24,7 +37,7 @@ from scripts.nlvr.properties import (
     total,
 )
 
-WALL = "(touching the wall|touching the wall|touching the wall|touching the side|touching the base|touching the bottom)"
+WALL = "(touching the wall*3|touching the side|touching the base|touching the bottom)"
 BASE, TOP = floor(0), floor(-1)
 
 
@@ -63,10 +76,10 @@ def _base_and_next(base: Things, above: Things) -> Truth:
 
 def _layers(grammar: Grammar) -> None:
     add = partial(grammar.add, "layered")
-    add("a {item} (on top|on top|on the top)", lambda c: holds(both(c, TOP)), 3)
-    add("(a|a|) {colour} one on top", lambda c: holds(both(c, TOP)), 1.5)
-    add("the {colour} one (is|is|) on top", lambda c: holds(both(c, TOP)), 0.7)
-    add(f"(a|a|a|the) {{item}} {WALL}", lambda c: holds(both(c, BASE)), 2)
+    add("a {item} (on top*2|on the top)", lambda c: holds(both(c, TOP)), 3)
+    add("(a*2|) {colour} one on top", lambda c: holds(both(c, TOP)), 1.5)
+    add("the {colour} one (is*2|) on top", lambda c: holds(both(c, TOP)), 0.7)
+    add(f"(a*3|the) {{item}} {WALL}", lambda c: holds(both(c, BASE)), 2)
     add(f"a {{colour}} one {WALL}", lambda c: holds(both(c, BASE)), 1)
     it = "(on top of it|right on top of it|on top)"
     add(f"a {{item}} {WALL} (and|with) a {{item}} {it}", _on_base, 2)
@@ -106,7 +119,11 @@ def _long_layers(grammar: Grammar) -> None:
     add(f"a {{item}} {WALL} and {{few}} items at most on top of it", _under_few, 0.3)
     add(f"a {{item}} {WALL} with a {{name}} and {{name}} item on top of it", _under_two, 0.3)
     add("a {colour} item and {few} {items} touching each other", _beside_run, 0.2)
-    add(f"a {{item}} {WALL} and a {{item}} on top of it all", lambda c, d: both(holds(both(c, BASE)), holds(both(d, TOP))), 0.3)
+    add(
+        f"a {{item}} {WALL} and a {{item}} on top of it all",
+        lambda c, d: both(holds(both(c, BASE)), holds(both(d, TOP))),
+        0.3,
+    )
     say = partial(grammar.add, "towers", kind="towers: items in boxes")
     say("there is a box where a {name} and {name} (square|item) are touching each other", _touching_pair, 0.4)
     say(
@@ -146,9 +163,13 @@ def _touching_pair(first: str, second: str) -> Truth:
 def _boxes(grammar: Grammar) -> None:
     say = partial(grammar.add, "towers", kind="towers: items in boxes")
     say("there is {single} box with {layered}", boxes, 3.5)
-    say("there are {two_of} boxes (with|with|that have) {layered}", boxes, 1.2)
+    say("there are {two_of} boxes (with*2|that have) {layered}", boxes, 1.2)
     say("there is {single} box {with_box} {towers_items} and {layered}", _with_items, 3.5)
-    say("there is a {box} with {towers_colours} and {layered}", lambda shade, what: boxes(at_least(1), both(shade, what)), 1)
+    say(
+        "there is a {box} with {towers_colours} and {layered}",
+        lambda shade, what: boxes(at_least(1), both(shade, what)),
+        1,
+    )
     say("(each|every) box (has|contains) {layered}", lambda what: boxes(exactly(3), what), 0.2)
 
 

@@ -40,9 +40,9 @@ def add_tower_parts(grammar: Grammar) -> None:
 
 def _heights(grammar: Grammar) -> None:
     add = partial(grammar.add, "tall")
-    add("{high} (blocks|blocks|blocks|block|items)", lambda number: total(exactly(number)), 6)
-    add("(exactly|exactly|only) {high} blocks", lambda number: total(exactly(number)), 4)
-    add("(only|exactly|) (one|1) (block|block|object)", lambda: total(exactly(1)), 2)
+    add("{high} (blocks*3|block|items)", lambda number: total(exactly(number)), 6)
+    add("(exactly*2|only) {high} blocks", lambda number: total(exactly(number)), 4)
+    add("(only|exactly|) (one|1) (block*2|object)", lambda: total(exactly(1)), 2)
     add("a single block", lambda: total(exactly(1)), 0.3)
     add("at least {few} blocks", lambda number: total(at_least(number)), 2)
     add("at most {few} blocks", lambda number: total(at_most(number)), 0.5)
@@ -58,12 +58,12 @@ def _ends(grammar: Grammar) -> None:
     grammar.words("nth", {"second": 1}, 2)
     grammar.words("nth", {"third": 2})
     place = partial(grammar.add, "place")
-    place("(at the|at the|at the|at|as the|as a) {end}", floor, 8)
+    place("(at the*3|at|as the|as a) {end}", floor, 8)
     place("(on the top|on top|in the top)", lambda: floor(-1), 0.7)
     place("in the middle", lambda: inner, 0.3)
 
     add = partial(grammar.add, "ends")
-    add("(a|a|a|a|) {colour} block {place}", lambda colour, where: holds(both(colour, where)), 6)
+    add("(a*4|) {colour} block {place}", lambda colour, where: holds(both(colour, where)), 6)
     add("(1|one) {colour} block {place}", lambda colour, where: holds(both(colour, where)), 1.2)
     add("(a|the|only|) {colour} {end}", lambda colour, end: holds(both(colour, floor(end))), 1.5)
     add("a {colour} block as (a|the) middle block", lambda colour: holds(both(colour, inner)), 0.3)
@@ -72,10 +72,10 @@ def _ends(grammar: Grammar) -> None:
 
 
 def _stacks(grammar: Grammar) -> None:
-    grammar.words("over", {"over|over|above|above|on top of|on": True}, 4)
-    grammar.words("over", {"below|below|under|beneath": False})
+    grammar.words("over", {"over*2|above*2|on top of|on": True}, 4)
+    grammar.words("over", {"below*2|under|beneath": False})
     add = partial(grammar.add, "stack")
-    add("a {colour} (block|block|block|object) {over} a {colour} (block|block|block|object)", _stacked, 6)
+    add("a {colour} (block*3|object) {over} a {colour} (block*3|object)", _stacked, 6)
     add("(a|) {colour} block {over} (the|) {colour} block", _stacked, 0.7)
     add(
         "a {colour} block {over} (a different colored block|a block of different color)",
@@ -110,8 +110,12 @@ def _stocks(grammar: Grammar) -> None:
     add("{many} {colour} blocks", has, 5)
     add("{colour} blocks", holds, 0.5)
     add("exactly one {colour} block which is {place}", lambda c, p: both(has(exactly(1), c), holds(both(c, p))), 0.2)
-    add("{few} {colour} blocks above the base of a tower", lambda n, c: has(at_least(n), both(c, opposite(floor(0)))), 0.1)
-    add("{few} {colour} blocks (stacked together|stacked together|attached with each other)", _in_a_row, 1.5)
+    add(
+        "{few} {colour} blocks above the base of a tower",
+        lambda n, c: has(at_least(n), both(c, opposite(floor(0)))),
+        0.1,
+    )
+    add("{few} {colour} blocks (stacked together*2|attached with each other)", _in_a_row, 1.5)
     add("at least {few} {colour} blocks stacked together", _in_a_row, 0.4)
     add("{few} blocks stacked together of the same color", together_alike, 0.3)
     add("{lone_or_a} {name} block and {lone_or_a} {name} block", _two_sorts, 1.2)
@@ -142,14 +146,18 @@ def _three_sorts(first: str, second: str, quantity: Quantity, third: str) -> Pro
 
 def _colours(grammar: Grammar) -> None:
     add = partial(grammar.add, "stock")
-    add("only {colour} (blocks|blocks|blocks|color)", only, 1)
-    add("only {name} and {name} (blocks|blocks|items)", of_colours, 2)
-    add("{tall} of (all 3|all three|three|3|three) different colors", lambda tall: both(tall, colours(exactly(3))), 0.3)
+    add("only {colour} (blocks*3|color)", only, 1)
+    add("only {name} and {name} (blocks*2|items)", of_colours, 2)
+    add("{tall} of (all 3|all three|three*2|3) different colors", lambda tall: both(tall, colours(exactly(3))), 0.3)
     add("{tall} of (two|2|only two) different (color|colors)", lambda tall: both(tall, colours(exactly(2))), 0.3)
     add("(three the same blocks color|the same three blocks)", lambda: alike(3), 0.2)
     add("{few} blocks (of|with) (the same|same) color", alike, 0.7)
     add("at least {few} blocks of (the same|same) color", alike, 0.3)
-    add("blocks of (all 3|all three|three different|3 different|all 3 different) colors", lambda: colours(exactly(3)), 1.2)
+    add(
+        "blocks of (all 3|all three|three different|3 different|all 3 different) colors",
+        lambda: colours(exactly(3)),
+        1.2,
+    )
     add("blocks of (two|2|only two|exactly two) different (color|colors)", lambda: colours(exactly(2)), 0.7)
     add("only (one|1) color", lambda: colours(exactly(1)), 0.5)
     add("blocks of (only one|the same|same) color", lambda: colours(exactly(1)), 0.3)

@@ -38,13 +38,21 @@ def add_towers(grammar: Grammar) -> None:
 
 def _blocks(grammar: Grammar) -> None:
     say = partial(grammar.add, "towers", kind="towers: how many blocks")
-    say("there (are|are|are|is) {many} {colour} blocks", count, 3)
+    say("there (are*3|is) {many} {colour} blocks", count, 3)
     say("there are {any_many} {colour} blocks", count, 1.5)
     say("there is {single} {colour} block", count, 1)
     say = partial(grammar.add, "towers", kind="towers: block on block")
-    say("there is {single} {colour} (block|block|block|object) {over} (a|a|a|the) {colour} (block|block|block|object)", _upon, 9)
+    say(
+        "there is {single} {colour} (block*3|object) {over} (a*3|the) {colour} (block*3|object)",
+        _upon,
+        9,
+    )
     say("there are {many} {colour} blocks {over} {colour} blocks", _upon, 0.5)
-    say("there is a {colour} block between (two|a|) {colour} blocks", lambda c, d: count(at_least(1), between(c, d)), 0.6)
+    say(
+        "there is a {colour} block between (two|a|) {colour} blocks",
+        lambda c, d: count(at_least(1), between(c, d)),
+        0.6,
+    )
     say(
         "there is a {colour} block that is between (the|) two blocks that (is|are) not {colour}",
         lambda c, d: count(at_least(1), between(c, opposite(d))),
@@ -68,7 +76,9 @@ def _ends(grammar: Grammar) -> None:
     part = partial(grammar.add, "as_end")
     part("as the {end} of a tower", lambda end: (floor(end), total(at_least(1))), 3)
     part("as the {end} of a tower with {tall}", lambda end, tall: (floor(end), tall), 4)
-    part("as the {end} of a tower with only {name} and {name} blocks", lambda e, c, d: (floor(e), of_colours(c, d)), 0.2)
+    part(
+        "as the {end} of a tower with only {name} and {name} blocks", lambda e, c, d: (floor(e), of_colours(c, d)), 0.2
+    )
     say = partial(grammar.add, "towers", kind="towers: blocks at an end")
     say("there is {single} {colour} block {as_end}", _of_tower, 9)
     say("there are {many} {colour} blocks {as_end}", _of_tower, 5)
@@ -100,7 +110,12 @@ def _two_and_one(end: int, first: Things, second: Things) -> Truth:
 
 def _which(grammar: Grammar) -> None:
     """``which`` says what towers have: the longest list of ways, most of them of the parts of a tower."""
-    grammar.words("with", {"with|with|with|with|with|with|with|with|with|with|that has|which has|which has|having|having|that contains|, which has": None})
+    grammar.words(
+        "with",
+        {
+            "with*10|that has|which has*2|having*2|that contains|, which has": None
+        },
+    )
     add = partial(grammar.add, "which")
     add("{with} {ends}", lambda ends: ends, 6)
     add("{with} {stock}", lambda stock: stock, 6)
@@ -110,7 +125,7 @@ def _which(grammar: Grammar) -> None:
     add("with a {n_blocks} {and_with} {stack}", both, 0.1)
     add("with {tall} {and_with} {stack}", both, 1.5)
     add("with {tall} {and_with} {stock}", both, 0.8)
-    grammar.words("and_with", {"with|having|having|and|that has|which has|, and it has": None})
+    grammar.words("and_with", {"with|having*2|and|that has|which has|, and it has": None})
     add("with {ends} and {ends}", both, 0.7)
     add("with {stack} and {ends}", both, 0.4)
     add("with {tall} {and_with} {ends} and {stack}", both, 0.2)
@@ -123,7 +138,11 @@ def _which(grammar: Grammar) -> None:
     add("with (only|exactly) one block (that|which) is not {colour}", lambda c: has(exactly(1), opposite(c)), 0.2)
     add("with exactly {few} blocks which are of {colour} color", lambda n, c: both(total(exactly(n)), only(c)), 0.3)
     add("with {high} blocks of which {few} are {colour} (blocks|)", _of_which, 0.2)
-    add("(that|which|where|which is) the {nth} block (from the base|) is {colour}", lambda n, c: holds(both(c, floor(n))), 1)
+    add(
+        "(that|which|where|which is) the {nth} block (from the base|) is {colour}",
+        lambda n, c: holds(both(c, floor(n))),
+        1,
+    )
     add("{with} two {colour} blocks as the base and second blocks", _two_lowest, 0.2)
     add("where all the blocks are of (the|) same color", lambda: colours(exactly(1)), 0.2)
     add("with {tall} where all the blocks are of (the|) same color", lambda tall: both(tall, colours(exactly(1))), 0.3)
@@ -152,17 +171,17 @@ def _two_lowest(colour: Things) -> Property:
 def _so_many(grammar: Grammar) -> None:
     say = partial(grammar.add, "towers", kind="towers: towers which")
     say("there is {single} tower {which}", boxes, 50)
-    say("there (are|are|are|is) {two_of} {plural_tower} {which}", boxes, 15)
-    say("there are {two_of} towers (that contain|which have|that have|that contain) {property}", boxes, 2)
+    say("there (are*3|is) {two_of} {plural_tower} {which}", boxes, 15)
+    say("there are {two_of} towers (that contain*2|which have|that have) {property}", boxes, 2)
     say("there are {two_of} towers with {tall} each", boxes, 0.3)
     say("there are {two_of} towers with {colour} blocks {place}", lambda q, c, p: boxes(q, holds(both(c, p))), 0.4)
     say("there are {two_of} towers with {colour} blocks as the {nth} (block|level)", _levels, 0.2)
     say("there are {two_of} towers (that has|that have|with) {colour} block", lambda q, c: boxes(q, holds(c)), 0.2)
     say("there are {two_of} towers with {property} , and one of them has {property}", _one_of_them, 0.3)
     say("there are {two_of} towers of {high} blocks each", lambda q, n: boxes(q, total(exactly(n))), 0.2)
-    grammar.words("plural_tower", {"towers|towers|towers|towers|towers|tower": None})
-    say("(one|1) tower (has|with|contains) {property}", lambda p: boxes(at_least(1), p), 2)
-    one_of = "(one of the|one of the|at least one of the) (tower|towers|three towers)"
+    grammar.words("plural_tower", {"towers*5|tower": None})
+    say("(one|1) tower (has*2|contains|with) {property}", lambda p: boxes(exactly(1), p), 2)
+    one_of = "(one of the*2|at least one of the) (tower|towers|three towers)"
     say(f"{one_of} (has|with|contains) {{property}}", lambda p: boxes(at_least(1), p), 1)
     say("one of the tower with {tall} has {property}", lambda t, p: boxes(at_least(1), both(t, p)), 0.7)
     say("of the three towers one has {property}", lambda p: boxes(exactly(1), p), 0.2)
@@ -203,12 +222,16 @@ def _of_one_colour(grammar: Grammar) -> None:
 
 
 def _of_a_height(grammar: Grammar) -> None:
-    grammar.add("n_blocks", "{high} (blocks|blocks|block)", lambda number: total(exactly(number)))
+    grammar.add("n_blocks", "{high} (blocks*2|block)", lambda number: total(exactly(number)))
     say = partial(grammar.add, "towers", kind="towers: the tower of a height")
-    say("the {end} of (a|a|the) {n_blocks} tower is {colour}", _end_of, 1.5)
+    say("the {end} of (a*2|the) {n_blocks} tower is {colour}", _end_of, 1.5)
     say("there is a {n_blocks} tower (that|where|which) the {end} is {colour}", lambda t, e, c: _end_of(e, t, c), 0.7)
-    say("there (is a|is a|is|is one) {n_blocks} tower", lambda tall: boxes(at_least(1), tall), 0.6)
-    say("there is a {n_blocks} tower (that has|which has|with) {property}", lambda t, p: boxes(at_least(1), both(t, p)), 1.2)
+    say("there (is a*2|is|is one) {n_blocks} tower", lambda tall: boxes(at_least(1), tall), 0.6)
+    say(
+        "there is a {n_blocks} tower (that has|which has|with) {property}",
+        lambda t, p: boxes(at_least(1), both(t, p)),
+        1.2,
+    )
     one = "(that has only one color|and only one color|that has a single color|with only one color)"
     say(f"there is a {{n_blocks}} tower {one}", lambda tall: boxes(at_least(1), both(tall, colours(exactly(1)))), 0.7)
     two = "and the color is {name} and {name}"
