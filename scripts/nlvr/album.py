@@ -26,7 +26,7 @@ SIDES = ("left", "right", "bottom", "top")
 
 @dataclass(frozen=True)
 class Album:
-    """Scenes of one sort; ``facts [S, 3, 8, 5]`` holds x, y, size and the numbers of shape and colour, -1 for no thing."""
+    """Scenes of one sort; ``facts [S, 3, 8, 5]`` holds x, y, size and the numbers of shape and colour; -1: no thing."""
 
     facts: NDArray[np.int16]
     towers: bool
@@ -49,15 +49,18 @@ class Album:
 
     def colour(self, name: str) -> Mask:
         """The things of this colour."""
-        return self.facts[..., COLOUR] == COLOURS.index(name)
+        found: Mask = self.facts[..., COLOUR] == COLOURS.index(name)
+        return found
 
     def shape(self, name: str) -> Mask:
         """The things of this shape."""
-        return self.facts[..., SHAPE] == SHAPES.index(name)
+        found: Mask = self.facts[..., SHAPE] == SHAPES.index(name)
+        return found
 
     def size(self, pixels: int) -> Mask:
         """The things of this size."""
-        return self.facts[..., SIZE] == pixels
+        found: Mask = self.facts[..., SIZE] == pixels
+        return found
 
     @cached_property
     def colours(self) -> Mask:
@@ -77,7 +80,8 @@ class Album:
     @cached_property
     def height(self) -> Counts:
         """How many things are in each box, ``[S, 3]``: of a tower, its height in blocks."""
-        return self.there.sum(-1)
+        counted: Counts = self.there.sum(-1)
+        return counted
 
     def gap(self, side: str) -> NDArray[np.int16]:
         """Pixels between each thing and a wall of its box."""
@@ -98,7 +102,8 @@ class Album:
 
     def walls(self, gap: int = TOUCHING) -> Mask:
         """The things at most so far from any wall; of a tower, its base, which stands on the lower one."""
-        return np.logical_or.reduce([self.wall(side, gap) for side in SIDES])
+        left, right, bottom, top = (self.wall(side, gap) for side in SIDES)
+        return left | right | bottom | top
 
     def corner(self, gap: int = TOUCHING) -> Mask:
         """The things at most so far from two walls that meet."""
@@ -124,10 +129,12 @@ class Album:
     def floor(self, number: int) -> Mask:
         """The blocks this far up their towers: 0 is the base, -1 the top, -2 the one under it."""
         wanted = np.where(number < 0, self.height + number, number)
-        return (np.arange(MOST) == wanted[..., None]) & self.there
+        found: Mask = (np.arange(MOST) == wanted[..., None]) & self.there
+        return found
 
     @cached_property
     def highest(self) -> Mask:
         """The thing of each box whose upper edge is highest: of a tower, its top."""
         y = np.where(self.there, self.facts[..., Y], 2 * SIDE)
-        return (y == y.min(-1, keepdims=True)) & self.there
+        found: Mask = (y == y.min(-1, keepdims=True)) & self.there
+        return found

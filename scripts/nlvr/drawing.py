@@ -73,7 +73,8 @@ def coverage(shape: str, size: int) -> NDArray[np.float64]:
             inside = np.abs(x - size / 2) <= y / 2
         case _:
             inside = np.ones((size * FINE, size * FINE), bool)
-    return inside.reshape(size, FINE, size, FINE).mean((1, 3))
+    covered: NDArray[np.float64] = inside.reshape(size, FINE, size, FINE).mean((1, 3))
+    return covered
 
 
 def encode(pixels: Pixels) -> bytes:

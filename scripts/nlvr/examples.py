@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scripts.nlvr.album import Album, Mask
 from scripts.nlvr.grammar import Grammar, Senseless
@@ -57,8 +58,8 @@ def examples(rng: np.random.Generator, grammar: Grammar, album: Album, each: int
             yield Example(scene, type_out(sentence.text, rng), bool(label), sentence.kind)
 
 
-def matched(rng: np.random.Generator, truth: Mask, wanted: np.ndarray) -> tuple[int, int] | None:
-    """A scene for which it is false and one for which it is true, among those that still want one; None if there is no such."""
+def matched(rng: np.random.Generator, truth: Mask, wanted: NDArray[np.int64]) -> tuple[int, int] | None:
+    """A scene for which it is false and one for which it is true, of those that want one; None if there are none."""
     fits = np.stack([~truth, truth]) & (wanted > 0)
     if not fits.any(1).all():
         return None

@@ -20,9 +20,12 @@ from scripts.nlvr.meaning import (
     at_least,
     both,
     boxes,
+    count,
+    either,
     exactly,
     has,
     linked,
+    none,
     only,
     opposite,
 )
@@ -81,22 +84,18 @@ def sorts(*counted: tuple[Quantity, str]) -> Property:
 
 def alike(number: int) -> Property:
     """Boxes with so many things of one colour, or more."""
-    return lambda album: np.stack([album.colour(name).sum(-1) >= number for name in COLOURS]).any(0)
+    return either(*(has(at_least(number), coloured(name)) for name in COLOURS))
 
 
 def one_shape(number: int, things: Things) -> Property:
     """Boxes with so many such things, or more, of one shape."""
-    return lambda album: np.stack([(things(album) & album.shape(name)).sum(-1) >= number for name in SHAPES]).any(0)
-
-
-def all_alike(fact: int) -> Property:
-    """Boxes whose things share one colour (or one shape)."""
-    return lambda album: (album.colours if fact == COLOUR else album.shapes).sum(-1) == 1
+    return either(*(has(at_least(number), both(things, shaped(name))) for name in SHAPES))
 
 
 def sized_differently(album: Album) -> Mask:
     """Whether the things of a box are of more than one size."""
-    return album.sizes.sum(-1) > 1
+    mixed: Mask = album.sizes.sum(-1) > 1
+    return mixed
 
 
 def at_wall(side: str = "any", gap: int = TOUCHING) -> Things:
@@ -139,7 +138,8 @@ def between_alike(middle: Things, topmost: bool = False) -> Property:
 
     def holds_it(album: Album) -> Mask:
         looks, upper = album.facts[..., COLOUR], album.floor(-1) if topmost else album.there
-        return (middle(album)[..., 1:-1] & (looks[..., :-2] == looks[..., 2:]) & upper[..., 2:]).any(-1)
+        found: Mask = (middle(album)[..., 1:-1] & (looks[..., :-2] == looks[..., 2:]) & upper[..., 2:]).any(-1)
+        return found
 
     return holds_it
 
@@ -151,8 +151,9 @@ def together(colour: Things, number: int) -> Property:
         mask = colour(album)
         run = mask
         for step in range(1, number):
-            run = run[..., :-1] & mask[..., step:]
-        return run.any(-1)
+            run = np.logical_and(run[..., :-1], mask[..., step:])
+        found: Mask = np.asarray(run.any(-1))
+        return found
 
     return holds_it
 
@@ -201,7 +202,8 @@ def different_heights(towers: Property) -> Truth:
     def holds_it(album: Album) -> Mask:
         wanted = towers(album)
         highest, lowest = np.where(wanted, album.height, -1).max(1), np.where(wanted, album.height, 99).min(1)
-        return wanted.any(1) & (highest != lowest)
+        differ: Mask = wanted.any(1) & (highest != lowest)
+        return differ
 
     return holds_it
 
@@ -211,7 +213,8 @@ def colours_of(number: int, things: Things) -> Truth:
 
     def holds_it(album: Album) -> Mask:
         found = things(album)
-        return np.stack([(found & album.colour(name)).any((1, 2)) for name in COLOURS]).sum(0) == number
+        shown: Mask = np.stack([(found & album.colour(name)).any((1, 2)) for name in COLOURS]).sum(0) == number
+        return shown
 
     return holds_it
 
@@ -223,6 +226,4 @@ def in_one_box(things: Things) -> Truth:
 
 def all_are(things: Things, those: Things) -> Truth:
     """Such things are there, and all are those."""
-    return both(
-        lambda album: things(album).any((1, 2)), lambda album: ~both(things, opposite(those))(album).any((1, 2))
-    )
+    return both(count(at_least(1), things), count(none(), both(things, opposite(those))))

@@ -37,7 +37,7 @@ def type_out(text: str, rng: np.random.Generator) -> str:
     for right, wrong, rate in SPELLINGS:
         if right in text and rng.random() < rate:
             text = text.replace(right, wrong[int(rng.integers(len(wrong)))], 1)
-    draws = rng.random(4).tolist()
+    draws: list[float] = rng.random(4).tolist()
     if draws[0] < CLIPPED:
         return text[1:] + "." * (draws[2] < DOT)
     if draws[1] < CAPITAL:

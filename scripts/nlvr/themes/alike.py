@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 
 from scripts.nlvr.grammar import Grammar
-from scripts.nlvr.meaning import Property, Things, Truth, at_least, both, boxes, count, exactly, only, opposite
+from scripts.nlvr.meaning import Property, Things, Truth, at_least, both, boxes, count, either, exactly, only, opposite
 from scripts.nlvr.properties import (
     at_heights,
     colour_at,
@@ -125,7 +125,7 @@ def _compared(grammar: Grammar) -> None:
 
 def _no_other(first: str, second: str) -> Property:
     """Towers with blocks of one or both of these colours and no other."""
-    return lambda album: of_colours(first, second)(album) | only(coloured(first))(album) | only(coloured(second))(album)
+    return either(of_colours(first, second), only(coloured(first)), only(coloured(second)))
 
 
 def _more(first: Things, second: Things) -> Truth:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from scripts.nlvr.album import Album
+from scripts.nlvr.album import Album, Mask
 from scripts.nlvr.grammar import Grammar
-from scripts.nlvr.meaning import Mask, Property, Truth, at_least, both, boxes, count, exactly, has, none
+from scripts.nlvr.meaning import Property, Truth, at_least, both, boxes, count, exactly, has, none
 from scripts.nlvr.properties import height, holds, in_one_box, shared
 from scripts.nlvr.themes.contents import add_contents
 
@@ -23,9 +23,7 @@ def add_boxes(grammar: Grammar) -> None:
     words("box", {"square|grey square": None}, 0.2)
     words(
         "with_box",
-        {
-            "with*12|that has|which has|having|containing|, which has|where there is": None
-        },
+        {"with*12|that has|which has|having|containing|, which has|where there is": None},
     )
     words("with_boxes", {"with*3|that have|that has|which have|containing|having": None})
     words("boxes", {"boxes*4|grey boxes|grey squares": None})
@@ -86,7 +84,8 @@ def _one_has(what: Property) -> Truth:
 
 
 def _fewest(album: Album) -> Mask:
-    return album.height == album.height.min(1, keepdims=True)
+    least: Mask = album.height == album.height.min(1, keepdims=True)
+    return least
 
 
 def _most_has(what: Property) -> Truth:

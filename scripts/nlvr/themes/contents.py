@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from scripts.nlvr.album import SHAPE, Album, Mask
+from scripts.nlvr.album import Album, Mask
 from scripts.nlvr.grammar import Grammar, Meaning
 from scripts.nlvr.meaning import (
     Property,
@@ -26,7 +26,6 @@ from scripts.nlvr.meaning import (
 )
 from scripts.nlvr.properties import (
     alike,
-    all_alike,
     coloured,
     colours,
     holds,
@@ -102,17 +101,15 @@ def _stock(grammar: Grammar, head: str, noun: str) -> None:
     add(f"{{{head}_list}} {inside}", lambda listed: listed, 9 if head == "scattered" else 3)
     add(f"a {{{noun}}} and no {{{noun}s}}", lambda s, t: both(holds(s), has(none(), t)), 0.4)
     add(f"no {{{noun}s}}", lambda t: has(none(), t), 0.3)
-    add(
-        f"{{any_many}} (items*3|objects|{'objects' if head == 'scattered' else 'squares'}) {inside}", total, 3
-    )
+    add(f"{{any_many}} (items*3|objects|{'objects' if head == 'scattered' else 'squares'}) {inside}", total, 3)
     add(f"{{lone}} (item*2|object) {inside}", total, 2)
     add("(a single|single) item", lambda: total(exactly(1)), 0.2)
     add("many items", lambda: total(at_least(5)), 0.3)
     add(f"only {{{noun}s}}", _only_such, 0.8)
     add("only {name} and {name} items (in it|*5)", of_colours, 3)
     if head == "scattered":
-        add("only {shapes} and {shapes}", only, 0.3)
-        add("(only|only has) {shape} and {shape}", only, 0.1)
+        add("only {shapes} and {shapes}", _two_sorts_only, 0.3)
+        add("(only|only has) {shape} and {shape}", _two_sorts_only, 0.1)
         add(f"a {{colour}} {{shape}} and (a|) {{shape}} {inside}", _of_one_colour, 0.4)
         add("items of {few} different shapes", lambda n: lambda album: album.shapes.sum(-1) == n, 0.2)
         add("two items of different size", lambda: both(total(exactly(2)), sized_differently), 0.1)
@@ -121,6 +118,11 @@ def _stock(grammar: Grammar, head: str, noun: str) -> None:
 
 def _of_one_colour(colour: Things, first: Things, second: Things) -> Property:
     return both(holds(both(colour, first)), holds(both(colour, second)))
+
+
+def _two_sorts_only(first: Things, second: Things) -> Property:
+    sensible(first is not second)
+    return only(first, second)
 
 
 def _only_such(things: Things) -> Property:
@@ -212,7 +214,8 @@ def _with_one(quantity: Callable[[int], Quantity]) -> Meaning:
 
 
 def _not_same(album: Album) -> Mask:
-    return (album.colours.sum(-1) > 1) | ~all_alike(SHAPE)(album)
+    mixed: Mask = (album.colours.sum(-1) > 1) | (album.shapes.sum(-1) > 1)
+    return mixed
 
 
 def _another(name: str, number: int) -> Property:

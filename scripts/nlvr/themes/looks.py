@@ -13,7 +13,7 @@ from scripts.nlvr.scenes import COLOURS, SHAPES, SIZES
 
 
 def add_looks(grammar: Grammar) -> None:
-    """Parts ``colour`` and ``name`` (of a colour); ``item(s)``; ``thing(s)``, and ``any_thing(s)`` that need no look."""
+    """Parts ``colour``, ``name`` (of a colour), ``item(s)``, ``thing(s)``, and ``any_thing(s)`` that need no look."""
     for colour in COLOURS:
         grammar.words("name", {colour: colour})
     grammar.add("colour", "{name}", coloured)

@@ -17,7 +17,7 @@ NUMBERS = {  # how often each number is said, from none up
 
 
 def add_quantities(grammar: Grammar) -> None:
-    """Parts ``few``, ``more``, ``high`` (numbers) and ``single``, ``lone``, ``some``, ``many``, ``any_many`` (quantities)."""
+    """Parts ``few``, ``more``, ``high`` (numbers); ``single``, ``lone``, ``some``, ``many``, ``two_of``, quantities."""
     for name, odds in NUMBERS.items():
         for number, weight in enumerate(odds):
             if weight:
@@ -37,14 +37,14 @@ def add_quantities(grammar: Grammar) -> None:
     words("lone_or_a", {"at least 1|at least one": at_least(1)}, 1)
     words("some", {"at least 1|at least one": at_least(1)})
 
-    for name, number in (("many", "few"), ("any_many", "more")):
-        add(name, f"{{{number}}}", exactly, 4)
-        add(name, f"exactly {{{number}}}", exactly, 3)
-        add(name, f"only {{{number}}}", exactly, 0.8)
-        add(name, f"at least {{{number}}}", at_least, 2)
-        add(name, f"more than {{{number}}}", lambda number: at_least(number + 1), 0.25)
-        add(name, f"less than {{{number}}}", lambda number: at_most(number - 1), 0.2)
-        add(name, f"at most {{{number}}}", at_most, 0.15)
+    for name, counted in (("many", "{few}"), ("any_many", "{more}")):
+        add(name, counted, exactly, 4)
+        add(name, f"exactly {counted}", exactly, 3)
+        add(name, f"only {counted}", exactly, 0.8)
+        add(name, f"at least {counted}", at_least, 2)
+        add(name, f"more than {counted}", lambda number: at_least(number + 1), 0.25)
+        add(name, f"less than {counted}", lambda number: at_most(number - 1), 0.2)
+        add(name, f"at most {counted}", at_most, 0.15)
     words("two_of", {"2|two": exactly(2)}, 4)
     words("two_of", {"exactly 2|exactly two|only 2|only two": exactly(2)}, 3)
     words("two_of", {"at least 2|at least two": at_least(2)}, 2)

@@ -17,6 +17,7 @@ from scripts.nlvr.meaning import (
     both,
     boxes,
     count,
+    either,
     exactly,
     has,
     none,
@@ -68,7 +69,7 @@ def _upon(quantity: Quantity, first: Things, up: bool, second: Things) -> Truth:
 
 
 def _attached(first: Things, second: Things) -> Truth:
-    return lambda album: (on(first, second)(album) | on(first, second, up=False)(album)).any((1, 2))
+    return count(at_least(1), either(on(first, second), on(first, second, up=False)))
 
 
 def _ends(grammar: Grammar) -> None:
@@ -112,9 +113,7 @@ def _which(grammar: Grammar) -> None:
     """``which`` says what towers have: the longest list of ways, most of them of the parts of a tower."""
     grammar.words(
         "with",
-        {
-            "with*10|that has|which has*2|having*2|that contains|, which has": None
-        },
+        {"with*10|that has|which has*2|having*2|that contains|, which has": None},
     )
     add = partial(grammar.add, "which")
     add("{with} {ends}", lambda ends: ends, 6)

@@ -12,7 +12,10 @@ from scripts.nlvr.grammar import Grammar
 from scripts.nlvr.meaning import Quantity, Things, Truth, at_least, both, boxes, count, exactly, has, none, opposite
 from scripts.nlvr.properties import all_are, at_wall, beside, colours_of, holds, in_corner
 
-EDGES = "the edge*5|any edge*4|an edge|the wall*2|the side|the side of the box|a wall|a wall of a box|a edge|the edge of the square|the wall with its side"
+EDGES = (
+    "the edge*5|any edge*4|an edge|the wall*2"
+    "|the side|the side of the box|a wall|a wall of a box|a edge|the edge of the square|the wall with its side"
+)
 BASES = "the base*2|the bottom base|the bottom|the bottom of a box*2"
 CORNERS = "a corner|a corner of a box|the corner*2|a box corner|the corner of the box"
 
@@ -51,8 +54,10 @@ def _edges(grammar: Grammar) -> None:
                 0.1,
             )
     add = partial(grammar.add, "at_edge")
-    add("touching {edge}", lambda where: where, 4)
+    add("{touching}", lambda where: where, 8.4)
     add("not touching {edge}", opposite, 3)
+    add = partial(grammar.add, "touching")
+    add("touching {edge}", lambda where: where, 4)
     add(
         "(closely touching*6|nearly touching) {close_edge}",
         lambda where: where,
@@ -96,8 +101,8 @@ def _so_many(quantity: Quantity, things: Things, edge: Things) -> Truth:
 
 def _said_of_all(grammar: Grammar) -> None:
     say = partial(grammar.add, "scattered", kind="scattered: all or none at walls")
-    say("none of the {any_things} (are|is) {at_edge}", lambda t, e: both(count(none(), both(t, e))), 2.5)
-    say("no {any_thing} is {at_edge}", lambda t, e: count(none(), both(t, e)), 0.2)
+    say("none of the {any_things} (are|is) {touching}", lambda t, e: count(none(), both(t, e)), 2.5)
+    say("no {any_thing} is {touching}", lambda t, e: count(none(), both(t, e)), 0.2)
     say("{things} are {at_edge}", lambda t, e: count(at_least(1), both(t, e)), 0.5)
     say("(the*2|) {thing} is {at_edge}", lambda t, e: count(at_least(1), both(t, e)), 0.7)
     say("all (the|) {things} are {at_edge}", all_are, 0.6)
@@ -139,7 +144,7 @@ def _in_boxes(grammar: Grammar) -> None:
         1.5,
     )
     say("one of the grey (box|square) (has|contains) {wall_contents}", lambda what: boxes(at_least(1), what), 1.5)
-    say("there is a grey box where none of the {any_things} are {at_edge}", _none_at, 0.3)
+    say("there is a grey box where none of the {any_things} are {touching}", _none_at, 0.3)
 
 
 def _none_at(things: Things, edge: Things) -> Truth:
