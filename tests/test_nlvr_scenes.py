@@ -15,7 +15,7 @@ from PIL import Image
 from scripts.nlvr.drawing import PALETTE, draw, encode
 from scripts.nlvr.grammar import Grammar, Senseless
 from scripts.nlvr.make import albums, write
-from scripts.nlvr.reading import plain, reading, scene_of, truth
+from scripts.nlvr.reading import heard, plain, reading, scene_of, truth
 from scripts.nlvr.real import ORDERS, numbered, png, real_rows, reorder
 from scripts.nlvr.scenes import SIDE, Scene, Thing, scattered, tower, towers
 from scripts.nlvr.slips import type_out
@@ -194,7 +194,7 @@ def test_the_file_holds_made_and_real_rows(tmp_path: Path) -> None:
     source = tmp_path / "train_sample.parquet"
     pq.write_table(pa.Table.from_pylist([table]), source)
     rows = real_rows(source)
-    assert [row["identifier"] for row in rows] == [f"7-0-1-{number}" for number in range(6)]
+    assert [row["identifier"] for row in rows] == [f"7-0-1.{number}" for number in range(6)]
     count = write(tmp_path / "train.parquet", albums(0, 64, 4), rows, 0.1, seed=0)
     written = pq.read_table(tmp_path / "train.parquet").to_pylist()
     assert len(written) == count
@@ -210,6 +210,15 @@ def test_drawn_pictures_are_the_real_ones_nearly_to_the_pixel() -> None:
         shown = np.asarray(Image.open(io.BytesIO(row["image"])).convert("RGB")).astype(int)
         drawn = np.array(PALETTE)[draw(scene_of(row["objects"]))]
         assert np.abs(shown - drawn).mean() < 0.2  # of 255 levels
+
+
+@real
+def test_what_people_wrote_is_said_of_made_scenes_in_their_words() -> None:
+    told = heard(NLVR / "train_sample.parquet")
+    assert len(told[True]) > 400 and len(told[False]) > 450
+    rows = next(albums(0, 64, 10, told))
+    echoed = [row for row in rows if row["kind"] == "heard"]
+    assert echoed and {row["sentence"] for row in echoed} <= {sentence.text for sentence in told[True]}
 
 
 @real

@@ -5,20 +5,21 @@ Thus neither a sentence nor a picture alone tells the label; it knows nothing ab
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scripts.nlvr.album import Album, Mask
-from scripts.nlvr.grammar import Grammar, Senseless
+from scripts.nlvr.grammar import Grammar, Senseless, Sentence
 from scripts.nlvr.scenes import Scene, scattered, towers
 from scripts.nlvr.slips import type_out
 from scripts.nlvr.variants import family
 
 MEMBERS = 4  # scenes of a family
 NEAR = 0.6  # how often both scenes of a sentence come from one family, if one holds both
+ECHO = 0.15  # how often a sentence is one that was heard, if any were
 PATIENCE = 60  # sentences in a row that find no scenes before an album is given up as full
 
 
@@ -38,14 +39,20 @@ def scenes(rng: np.random.Generator, count: int, towered: bool) -> list[Scene]:
     return [member for _ in range(count // MEMBERS) for member in family(rng, make(rng), MEMBERS)]
 
 
-def examples(rng: np.random.Generator, grammar: Grammar, album: Album, each: int) -> Iterator[Example]:
-    """About ``each`` sentences for every scene of the album, half of them true; each sentence once true, once false."""
+def examples(
+    rng: np.random.Generator, grammar: Grammar, album: Album, each: int, heard: Sequence[Sentence] = ()
+) -> Iterator[Example]:
+    """About ``each`` sentences for every scene of the album, half of them true; each sentence once true, once false.
+
+    Some of them are of ``heard``, in the very words given there.
+    """
     start = "towers" if album.towers else "scattered"
     wanted = np.full((2, len(album.facts)), each // 2)
     failed = 0
     while failed < PATIENCE:
+        echo = bool(heard) and rng.random() < ECHO
         try:
-            sentence = grammar.write(start, rng)
+            sentence = heard[int(rng.integers(len(heard)))] if echo else grammar.write(start, rng)
         except Senseless:
             continue
         pair = matched(rng, sentence.meaning(album), wanted)
@@ -55,7 +62,8 @@ def examples(rng: np.random.Generator, grammar: Grammar, album: Album, each: int
         failed = 0
         for label, scene in enumerate(pair):
             wanted[label, scene] -= 1
-            yield Example(scene, type_out(sentence.text, rng), bool(label), sentence.kind)
+            text = sentence.text if echo else type_out(sentence.text, rng)
+            yield Example(scene, text, bool(label), sentence.kind)
 
 
 def matched(rng: np.random.Generator, truth: Mask, wanted: NDArray[np.int64]) -> tuple[int, int] | None:

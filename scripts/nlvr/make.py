@@ -1,7 +1,8 @@
 """Makes training examples for the NLVR model: drawn scenes with sentences about them, and the labelled real ones.
 
 Every sentence is true of one picture and false of another that is often nearly the same; half of the sentences about
-a picture are true. From the repository root:
+a picture are true. Some sentences are those people wrote of the labelled pictures, said of drawn scenes by what the
+grammar reads in them (kind ``heard``). From the repository root:
 
     .venv/bin/python scripts/nlvr/make.py --to build/nlvr --pictures 60000 --data ../shared/data/nlvr
 
@@ -14,8 +15,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,8 @@ if not __package__:  # run as a file: the modules beside it are found from the r
 from scripts.nlvr.album import Album
 from scripts.nlvr.drawing import draw, encode
 from scripts.nlvr.examples import MEMBERS, examples, scenes
+from scripts.nlvr.grammar import Sentence
+from scripts.nlvr.reading import heard
 from scripts.nlvr.real import real_rows
 from scripts.nlvr.sentences import grammar
 
@@ -39,12 +43,15 @@ SCHEMA = pa.schema(
 Row = dict[str, Any]
 
 
-def albums(seed: int, pictures: int, each: int) -> Iterator[list[Row]]:
-    """The made rows, an album at a time, towers and scattered things in turn."""
+def albums(
+    seed: int, pictures: int, each: int, told: Mapping[bool, Sequence[Sentence]] = MappingProxyType({})
+) -> Iterator[list[Row]]:
+    """The made rows, an album at a time, towers and scattered things in turn; ``told`` has real sentences of either."""
     for number, first in enumerate(range(0, pictures, ALBUM)):
         rng = np.random.default_rng([seed, number])
         size = -(-min(ALBUM, pictures - first) // MEMBERS) * MEMBERS
-        made = scenes(rng, size, towered=number % 2 == 0)
+        towered = number % 2 == 0
+        made = scenes(rng, size, towered)
         images = [encode(draw(scene)) for scene in made]
         yield [
             {
@@ -54,7 +61,7 @@ def albums(seed: int, pictures: int, each: int) -> Iterator[list[Row]]:
                 "image": images[example.scene],
                 "kind": example.kind,
             }
-            for row, example in enumerate(examples(rng, grammar(), Album.of(made), each))
+            for row, example in enumerate(examples(rng, grammar(), Album.of(made), each, told.get(towered, ())))
         ]
 
 
@@ -91,9 +98,11 @@ def main() -> None:
     asked = parser.parse_args()
     started = time.monotonic()
     asked.to.mkdir(parents=True, exist_ok=True)
-    real = real_rows(asked.data / "train_sample.parquet") if asked.data else []
+    source = asked.data / "train_sample.parquet" if asked.data else None
+    real = real_rows(source) if source else []
+    told = heard(source) if source else {}
     target = asked.to / "train.parquet"
-    rows = write(target, albums(asked.seed, asked.pictures, asked.sentences), real, asked.share, asked.seed)
+    rows = write(target, albums(asked.seed, asked.pictures, asked.sentences, told), real, asked.share, asked.seed)
     print(f"{rows} rows written to {target} in {time.monotonic() - started:.0f} s.")
 
 

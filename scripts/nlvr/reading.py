@@ -1,17 +1,26 @@
 """Reads real NLVR examples back: the sentence in the grammar's spelling, the objects as a scene.
 
-It is how the grammar is checked against labels people gave; it knows nothing about making examples.
+So the grammar is checked against labels people gave, and their own words are said of made scenes; it knows nothing
+about how examples are paired.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from PIL import Image
 
 from scripts.nlvr.album import Album
-from scripts.nlvr.drawing import PITCH
+from scripts.nlvr.drawing import BOX, PITCH
 from scripts.nlvr.grammar import Sentence
-from scripts.nlvr.scenes import BOXES, TOWER_X, Scene, Thing
+from scripts.nlvr.scenes import BLOCK, BOXES, SIDE, TOWER_X, Scene, Thing
 from scripts.nlvr.sentences import grammar
 
 WORDS = {
@@ -69,6 +78,24 @@ def scene_of(objects: str) -> Scene:
         boxes[x // PITCH].append(Thing(x % PITCH, y, size, shape, name))
     towers = all(thing.x == TOWER_X and thing.shape == "square" for box in boxes for thing in box)
     return Scene(tuple(tuple(sorted(box, key=lambda thing: -thing.y)) for box in boxes), towers)
+
+
+def heard(table: Path) -> dict[bool, list[Sentence]]:
+    """The sentences of ``table`` as people typed them, with what they mean: of towers (True), of scattered things."""
+    told: dict[bool, list[Sentence]] = {True: [], False: []}
+    for row in pq.read_table(table, columns=["sentence", "image"]).to_pylist():
+        towers = shows_towers(np.asarray(Image.open(io.BytesIO(row["image"])).convert("RGB")))
+        readings = grammar().read("towers" if towers else "scattered", plain(row["sentence"]))
+        if readings:
+            told[towers].append(replace(readings[0], text=row["sentence"], kind="heard"))
+    return told
+
+
+def shows_towers(pixels: NDArray[np.uint8]) -> bool:
+    """Whether the picture ``[100, 400, 3]`` is empty beside the places where towers stand."""
+    boxes = [pixels[:, box * PITCH : box * PITCH + SIDE] for box in range(BOXES)]
+    beside = [np.delete(box, slice(TOWER_X, TOWER_X + BLOCK), axis=1) for box in boxes]
+    return all(bool((side == BOX).all()) for side in beside)
 
 
 def reading(sentence: str, scene: Scene) -> Sentence | None:

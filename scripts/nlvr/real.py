@@ -22,14 +22,14 @@ ORDERS = tuple(permutations(range(BOXES)))
 
 
 def real_rows(path: Path) -> list[dict[str, Any]]:
-    """Every example of the file in all six orders: ``identifier-0`` to ``identifier-5``, the first as it is."""
+    """Every example of the file in all six orders: ``identifier.0`` to ``identifier.5``, the first as it is."""
     rows = []
     for row in pq.read_table(path, columns=["identifier", "sentence", "label", "image"]).to_pylist():
         numbers, palette = numbered(np.asarray(Image.open(io.BytesIO(row["image"])).convert("RGB")))
         for number, order in enumerate(ORDERS):
             rows.append(
                 {
-                    "identifier": f"{row['identifier']}-{number}",
+                    "identifier": f"{row['identifier']}.{number}",
                     "sentence": row["sentence"],
                     "label": str(row["label"]).lower(),
                     "image": png(reorder(numbers, order), palette),
