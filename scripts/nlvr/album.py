@@ -1,6 +1,6 @@
 """Many scenes as arrays, so that a sentence is judged of hundreds of them at once, and what can be seen in them.
 
-Every fact is a mask over ``[scenes, 3 boxes, 8 places]``, false where there is no thing; it knows nothing about words.
+Every fact is a mask over ``[scenes, 3 boxes, 7 places]``, false where there is no thing; it knows nothing about words.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SIDES = ("left", "right", "bottom", "top")
 
 @dataclass(frozen=True)
 class Album:
-    """Scenes of one sort; ``facts [S, 3, 8, 5]`` holds x, y, size and the numbers of shape and colour; -1: no thing."""
+    """Scenes of one sort; ``facts [S, 3, 7, 5]`` holds x, y, size and the numbers of shape and colour; -1: no thing."""
 
     facts: NDArray[np.int16]
     towers: bool
@@ -112,7 +112,7 @@ class Album:
 
     @cached_property
     def near(self) -> NDArray[np.int16]:
-        """Pixels between every two things of a box, the larger of both directions, ``[S, 3, 8, 8]``; 99 if no such."""
+        """Pixels between every two things of a box, the larger of both directions, ``[S, 3, 7, 7]``; 99 if no such."""
         x, y, size = (self.facts[..., fact].astype(np.int16) for fact in (X, Y, SIZE))
         across = np.maximum(x[..., None, :] - (x + size)[..., None], x[..., None] - (x + size)[..., None, :])
         down = np.maximum(y[..., None, :] - (y + size)[..., None], y[..., None] - (y + size)[..., None, :])
@@ -121,7 +121,7 @@ class Album:
 
     @cached_property
     def above(self) -> Mask:
-        """Whether the first thing lies right above the second, ``[S, 3, 8, 8]``: of blocks, the next one up."""
+        """Whether the first thing lies right above the second, ``[S, 3, 7, 7]``: of blocks, the next one up."""
         x, y, size = (self.facts[..., fact] for fact in (X, Y, SIZE))
         over = (x[..., None] < (x + size)[..., None, :]) & (x[..., None, :] < (x + size)[..., None])
         return (self.near <= BESIDE) & over & (y[..., None] < y[..., None, :])

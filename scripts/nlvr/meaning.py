@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scripts.nlvr.album import Album, Counts, Mask
 
 Quantity = Callable[[Counts], NDArray[np.bool_]]
-Things = Callable[[Album], Mask]  # [S, 3, 8]
+Things = Callable[[Album], Mask]  # [S, 3, 7]
 Property = Callable[[Album], Mask]  # [S, 3], of a box or of the tower in it
 Truth = Callable[[Album], Mask]  # [S]
 
@@ -80,5 +80,5 @@ def only(*sorts: Things) -> Property:
 
 
 def linked(first: Things, pairs: Callable[[Album], Mask], second: Things) -> Things:
-    """The things of the first sort that stand in this relation, ``[S, 3, 8, 8]``, to one of the second."""
+    """The things of the first sort that stand in this relation, ``[S, 3, 7, 7]``, to one of the second."""
     return lambda album: first(album) & (pairs(album) & second(album)[:, :, None, :]).any(-1)

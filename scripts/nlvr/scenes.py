@@ -12,7 +12,7 @@ import numpy as np
 
 BOXES = 3
 SIDE = 100  # pixels of a box, wide and high
-MOST = 8  # things a box can hold: seven are drawn at most
+MOST = 7  # things in a box
 FLOORS = 4  # blocks of the highest tower
 BLOCK = 20  # pixels of a block of a tower
 STEP = BLOCK + 1  # blocks of a tower stand one pixel apart
@@ -57,7 +57,7 @@ def tower(colours: Sequence[str]) -> tuple[Thing, ...]:
 
 def scattered(rng: np.random.Generator) -> Scene:
     """One to seven things in each box, of any colour, shape and size."""
-    return Scene(tuple(scatter(rng, looks(rng, int(rng.integers(1, MOST)))) for _ in range(BOXES)), towers=False)
+    return Scene(tuple(scatter(rng, looks(rng, int(rng.integers(1, MOST + 1)))) for _ in range(BOXES)), towers=False)
 
 
 def looks(rng: np.random.Generator, count: int) -> list[Thing]:
