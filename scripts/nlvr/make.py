@@ -28,6 +28,7 @@ if not __package__:  # run as a file: the modules beside it are found from the r
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from scripts.nlvr.album import Album
+from scripts.nlvr.counts import counts
 from scripts.nlvr.drawing import draw, encode
 from scripts.nlvr.examples import MEMBERS, examples, scenes
 from scripts.nlvr.grammar import Sentence
@@ -40,6 +41,7 @@ SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("identifier", "sentence", "label")]
     + [("image", pa.binary()), ("kind", pa.string())]
 )
+COUNTS = 4  # questions about every scene that ask for a number
 Row = dict[str, Any]
 
 
@@ -52,6 +54,7 @@ def albums(
         size = -(-min(ALBUM, pictures - first) // MEMBERS) * MEMBERS
         towered = number % 2 == 0
         made = scenes(rng, size, towered)
+        album = Album.of(made)
         images = [encode(draw(scene)) for scene in made]
         yield [
             {
@@ -61,7 +64,16 @@ def albums(
                 "image": images[example.scene],
                 "kind": example.kind,
             }
-            for row, example in enumerate(examples(rng, grammar(), Album.of(made), each, told.get(towered, ())))
+            for row, example in enumerate(examples(rng, grammar(), album, each, told.get(towered, ())))
+        ] + [
+            {
+                "identifier": f"made{number}.{count.scene // MEMBERS}-{count.scene % MEMBERS}.count{row}",
+                "sentence": count.question,
+                "label": count.answer,
+                "image": images[count.scene],
+                "kind": "counts",
+            }
+            for row, count in enumerate(counts(rng, album, COUNTS))
         ]
 
 
