@@ -28,6 +28,7 @@ EXTRAS = {
         "onnx",
         "onnxscript",
         "pyarrow",
+        "scipy",
         "torch",
         "transformers",
         "yaml",

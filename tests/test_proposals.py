@@ -13,20 +13,13 @@ import pytest
 from PIL import Image, ImageDraw
 
 from open_autoglm.errors import SettingError
+from open_autoglm.evaluation.boxes import iou
 from open_autoglm.runtime.images import decode
 from open_autoglm.runtime.proposals import PROPOSERS, check_boxes, make_proposer
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 NLVR = Path(__file__).parent.parent.parent / "shared" / "data" / "nlvr" / "dev.parquet"
 DRAWING = {"kind": "segments", "side": 400, "scales": [0], "smallest": 0.0004, "grouped": False, "most": 32}
-
-
-def iou(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """Of every box of ours with every one of theirs."""
-    shared = np.minimum(ours[:, None, 2:], theirs[None, :, 2:]) - np.maximum(ours[:, None, :2], theirs[None, :, :2])
-    shared = shared.clip(0).prod(-1)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(-1) for boxes in (ours, theirs)]
-    return shared / (areas[0][:, None] + areas[1][None] - shared)
 
 
 def drawn(shapes: list[tuple[str, tuple[int, int, int, int], str]]) -> np.ndarray:

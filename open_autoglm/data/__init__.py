@@ -8,6 +8,7 @@ It never imports search, cache or serving, and knows nothing about how a model i
     loader = pair_loader(dataset, PairSampler(train.labels, 256), PairCollator(processor))
 """
 
+from .boxes import BoxedPicture, BoxedPictures, BoxSettings, load_boxes
 from .csv_table import read_csv
 from .folder import read_folder
 from .huggingface import read_huggingface
@@ -44,9 +45,17 @@ def open_source(settings: DataSettings, progress: Progress | None = None) -> Rec
     return load(settings, SOURCES, progress)
 
 
+def open_boxes(settings: BoxSettings) -> BoxedPictures:
+    """Reads a table of pictures and boxes; raises as ``open_source`` does."""
+    return load_boxes(settings, SOURCES)
+
+
 __all__ = [
     "SOURCES",
     "Augmentation",
+    "BoxSettings",
+    "BoxedPicture",
+    "BoxedPictures",
     "DataSettings",
     "Draw",
     "EvalTransform",
@@ -68,6 +77,7 @@ __all__ = [
     "Table",
     "TrainTransform",
     "Transform",
+    "open_boxes",
     "open_source",
     "pair_loader",
     "source_of",

@@ -111,7 +111,7 @@ def interpret(row: Row, columns: Columns, own: bool, names: tuple[str, ...], set
     if row.problem:
         return Draft(row.where, problem=row.problem)
     try:
-        picture = _picture(row.cells.get(columns.picture), row.root, own)
+        picture = picture_of(row.cells.get(columns.picture), row.root, own)
         label = _label(row.cells.get(columns.label) if columns.label else None, names, bool(settings.label))
         group = _group(row.cells.get(columns.group), settings.group_pattern) if columns.group else None
         captions, notes = _texts(row.cells, columns, label, settings.max_characters)
@@ -136,7 +136,8 @@ def _captions(columns: list[str]) -> tuple[str, ...]:
     return ()
 
 
-def _picture(cell: Any, root: Path | None, own: bool) -> Picture:
+def picture_of(cell: Any, root: Path | None, own: bool) -> Picture:
+    """The picture that a cell holds or names. Raises Unusable where it is none."""
     if isinstance(cell, dict) and {"bytes", "path"} & set(cell):  # how Hugging Face stores pictures in Parquet
         cell = cell.get("bytes") if cell.get("bytes") is not None else cell.get("path")
     if isinstance(cell, bytes | Span | Path):
