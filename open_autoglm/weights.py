@@ -89,6 +89,7 @@ def write_weights(path: Path, state: Mapping[str, NDArray[np.float32]], packed: 
     except SafetensorError as error:  # a full disk comes as one
         raise BundleError(f"{path.name} cannot be written: {error}.") from error
     settle_header(path)
+    path.chmod(0o644)  # safetensors lets nobody else read it, and a bundle is copied and served
 
 
 def settle_header(path: Path) -> None:

@@ -226,6 +226,11 @@ def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_others_may_read_the_weights_too(tmp_path: Path) -> None:
+    write_weights(tmp_path / WEIGHTS, {"a": np.zeros(3, np.float32)}, packed=False)
+    assert (tmp_path / WEIGHTS).stat().st_mode & 0o777 == 0o644
+
+
 def test_weights_that_cannot_be_written_are_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="cannot be written"):
         write_weights(tmp_path / "no folder" / WEIGHTS, {"a": np.zeros(3, np.float32)}, packed=False)

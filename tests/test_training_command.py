@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import json
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,10 @@ from typer.testing import CliRunner, Result
 import open_autoglm
 from open_autoglm.cli import app
 from open_autoglm.errors import DataError
+from open_autoglm.training.interruption import Interruption
 from open_autoglm.training.preflight_finding import Finding
 from open_autoglm.training.preflight_kept import Preflight, keep, kept
-from open_autoglm.training.preflight_overfit import Overfit, verdict
+from open_autoglm.training.preflight_overfit import Overfit, expected, verdict
 from open_autoglm.training.reading import read_recipe
 from open_autoglm.training.run import folder_of, start, train
 
@@ -95,6 +98,41 @@ def test_a_stopped_run_says_how_to_go_on(folder: Path, tmp_path: Path, monkeypat
     assert not (tmp_path / "tiny" / "bundle").exists()
     again = autoglm(*said.partition("autoglm train ")[2].split())  # with what was set before, and where it was
     assert (again.exit_code, again.stdout.startswith("Stopped after 2 of 6 steps")) == (130, True), again.stderr
+
+
+def test_ctrl_c_is_answered_at_once_and_the_time_until_then_is_kept(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def press(self: Interruption, args: Any, state: Any, *_: Any, **__: Any) -> None:
+        if state.global_step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Interruption, "on_step_begin", press)
+    result = autoglm(write_recipe(folder, output={"log_every": 100}), "--to", tmp_path)
+    assert (result.exit_code, result.stdout.startswith("Stopped after 3 of 6 steps")) == (130, True), result.stderr
+    assert "Stopping after this step; Ctrl+C again stops at once." in result.stderr
+    logged = [json.loads(line)["step"] for line in (tmp_path / "tiny" / "log.jsonl").read_text().splitlines()]
+    assert logged == [1, 3]
+    result = autoglm(write_recipe(folder), "--to", tmp_path / "other", "--check")
+    assert (result.exit_code, result.stdout) == (130, ""), result.stderr
+
+
+def test_rows_that_cannot_be_used_are_named(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("open_autoglm.training.preflight_overfit.STEPS", 2)
+    table = Path(pictures_csv(tmp_path))
+    table.write_text(table.read_text() + "gone.png,a cup\n")
+    path = write_recipe(folder, data={"train": {"path": str(table)}, "validation_share": 0.25})
+    named = "pictures.csv, line 26: "
+    checked = autoglm(path, "--to", tmp_path, "--check").stdout
+    assert "warning: 1 of 25 rows of train were skipped" in checked and named in checked
+    result = autoglm(path, "--to", tmp_path)
+    assert result.exit_code == 0, (result.stderr, result.exception)
+    assert "train: 18 pictures" in result.stderr and "validation: 6 pictures" in result.stderr
+    assert "1 of 25 rows skipped" in result.stderr and named in result.stderr
+    refused = autoglm(path, "--to", tmp_path, "--set", "data.train.max_bad_share=0", "--set", "name=strict")
+    assert refused.exit_code == 2
+    assert refused.stderr.splitlines()[-2].startswith("1 of 25 rows of ")
+    assert refused.stderr.splitlines()[-1].startswith(f"  {named}")
 
 
 def test_a_mistake_is_one_sentence(folder: Path, tmp_path: Path) -> None:
@@ -217,6 +255,15 @@ def test_what_an_evaluation_cannot_find_is_said(finished: tuple[Path, dict[str, 
 
 
 def test_a_trial_of_few_steps_tells_nothing(tmp_path: Path) -> None:
-    found = verdict(Overfit(128, 2, 180.0, 0.25, 0.2, (18.9, 15.3)), recipe(tmp_path))
+    found = verdict(Overfit(128, 2, 180.0, 0.25, 0.2, (18.9, 15.3), 1.5), recipe(tmp_path), several_views=True)
     assert found.severity == "warning"
     assert "too slow to tell" in found.what and "model.training_size" in found.advice
+    assert "region_grids" in found.advice
+
+
+def test_the_check_says_how_long_the_training_will_take(tmp_path: Path) -> None:
+    found = Overfit(128, 20, 60.0, 0.95, 0.95, (4.0, 1.0), pairs_per_second=5.0)
+    by_epochs = expected(found, recipe(tmp_path, optimisation={"epochs": 10}), pictures=600)
+    assert by_epochs.what == "The training takes about 20 min on this machine: 6,000 pairs at 5.0 a second."
+    by_steps = recipe(tmp_path, optimisation={"steps": 150, "batch_size": 8, "accumulation": 3})
+    assert "about 12 min on this machine: 3,600 pairs" in expected(found, by_steps, pictures=600).what

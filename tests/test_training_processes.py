@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from training_parts import SIZE, prepare_folder, write_recipe
 from transformers import BertConfig, ViTConfig
 
@@ -50,12 +51,18 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
         ).rename(folder / f"by-{count}.yaml")
     alone = read_recipe(paths[1])
     start(alone, found[1]).trainer.train()
+    by_two(paths[2])
+    return found
+
+
+def by_two(path: Path) -> subprocess.CompletedProcess[str]:
+    """Trains a recipe in two processes, to its end."""
     launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "open_autoglm"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    command = [sys.executable, "-m", *launch, "train", str(paths[2])]
+    command = [sys.executable, "-m", *launch, "train", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    return found
+    return done
 
 
 def gradients(run: Path, step: int) -> list[torch.Tensor]:
@@ -75,3 +82,18 @@ def test_it_is_one_run_with_one_bundle(runs: dict[int, Path]) -> None:
     assert (runs[2] / "checkpoints" / "checkpoint-2" / "rng_state_1.pth").exists()
     assert len((runs[2] / "log.jsonl").read_text().splitlines()) == 2
     assert Bundle.open(runs[2] / "bundle").verify() == []
+
+
+def test_statistics_of_batch_normalisation_are_saved_and_the_same_everywhere(tmp_path: Path) -> None:
+    folder = prepare_folder(tmp_path)
+    changes = {"optimisation": {"batch_size": 4, "steps": 2}, "data": {"validation_share": 0.25}}
+    said = by_two(write_recipe(folder, **changes))
+    assert "Warning" not in said.stderr
+    assert said.stdout.count("Trained 2 of 2 steps") == 1
+    run = folder / "runs" / "tiny"
+    assert (run / "best.safetensors").exists()
+    assert Bundle.open(run / "bundle").verify() == []
+    before = load_file(folder / "start" / "model.safetensors")
+    after = load_file(run / "bundle" / "model.safetensors")
+    means = [name for name in before if name.endswith("running_mean")]
+    assert means and all(not torch.equal(before[name], after[name]) for name in means)

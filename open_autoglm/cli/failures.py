@@ -34,7 +34,8 @@ class Commands(TyperGroup):
         except (OpenAutoGLMError, OSError) as error:
             if ctx.meta.get("verbose"):
                 traceback.print_exception(error)
-            say(refusal(error) if isinstance(error, OSError) else str(error))
+            for line in [refusal(error)] if isinstance(error, OSError) else listed(error):
+                say(line)
             raise typer.Exit(MISTAKE) from error
         except KeyboardInterrupt:
             say("Stopped.")
@@ -79,6 +80,12 @@ def flush(code: int) -> int:
             say(refusal(error))
             return MISTAKE
     return code
+
+
+def listed(error: OpenAutoGLMError) -> list[str]:
+    """The sentence, and a line for each item of the list that may follow it; a line break in a name makes no line."""
+    sentence, *items = str(error).split("\n  ")
+    return [sentence, *(f"  {item}" for item in items)]
 
 
 def refusal(error: OSError) -> str:

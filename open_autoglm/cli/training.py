@@ -60,8 +60,10 @@ def train(
         if not checked.passed:
             raise typer.Exit(MISTAKE)
         return
-    outcome = command.train_recipe(wanted, resume)
-    if as_json:
+    outcome = command.train_recipe(wanted, resume, say)
+    if not command.first_process():
+        pass  # one of several speaks for all
+    elif as_json:
         print_json(asdict(outcome))
     else:
         for line in command.outcome_in_words(outcome):

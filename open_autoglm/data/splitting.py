@@ -6,6 +6,7 @@ It knows keys and groups; it knows nothing about training.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from hashlib import blake2b
 
 from open_autoglm.errors import DataError
@@ -18,7 +19,7 @@ def split(records: Records, share: float = 0.1, seed: int = 0) -> tuple[Records,
     """Training and validation records; ``share`` of the pictures, nearly, go to the second.
 
     Records of one picture or one group (an example's id) are never divided. The same records and seed give the same
-    split whatever their order. Raises DataError where either part would be empty.
+    split whatever their order. Problems stay with the first part. Raises DataError where either part would be empty.
     """
     if not 0 < share < 1:
         raise DataError(f"The share for validation is {share}: give one between 0 and 1.")
@@ -44,4 +45,5 @@ def split(records: Records, share: float = 0.1, seed: int = 0) -> tuple[Records,
             "validation: change the share, or name a validation set of its own."
         )
     first = (index for index, number in enumerate(whole) if number not in second)
-    return records.select(first), records.select(index for index, number in enumerate(whole) if number in second)
+    others = (index for index, number in enumerate(whole) if number in second)
+    return replace(records.select(first), problems=records.problems, rows=records.rows), records.select(others)

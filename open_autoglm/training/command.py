@@ -6,12 +6,13 @@ It knows runs and checks; it knows nothing about how arguments are parsed.
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from .material import Splits
 from .preflight import Checked, check
 from .progress import counted, duration, watched
 from .reading import read_recipe, to_yaml
@@ -20,6 +21,9 @@ from .report import REPORT
 from .report_facts import RECIPE
 from .run import Outcome, train
 
+# What libraries say to each other where several processes train; nobody who trains can change it.
+_NOISE = (".*broadcast_buffers. is deprecated", "Grad strides do not match bucket view strides")
+
 
 def read(path: Path, changes: Sequence[str], to: Path | None) -> Recipe:
     """The recipe in a file, with changes; ``to``: where its run goes."""
@@ -27,18 +31,31 @@ def read(path: Path, changes: Sequence[str], to: Path | None) -> Recipe:
     return replace(recipe, output=replace(recipe.output, folder=str(to))) if to else recipe
 
 
-def train_recipe(recipe: Recipe, resume: bool) -> Outcome:
-    """Trains, and shows the recipe in full and the progress on stderr."""
+def train_recipe(recipe: Recipe, resume: bool, say: Callable[[str], None]) -> Outcome:
+    """Trains; says the recipe in full and what data it has, with the rows left out, and shows the progress."""
+    for noise in _NOISE:
+        warnings.filterwarnings("ignore", message=noise)
     if not first_process():
         return train(recipe, resume=resume)
-    print(to_yaml(recipe), file=sys.stderr, flush=True)  # noqa: T201
+
+    def opened(splits: Splits) -> None:
+        for name, records in splits.named.items():
+            for line in f"{name}: {records.summary()}".splitlines():
+                say(line)
+
+    for line in (*to_yaml(recipe).splitlines(), ""):
+        say(line)
     with watched() as report, counted("Rows read") as reading:
-        return train(recipe, resume=resume, report=report, reading=reading)
+        return train(recipe, resume=resume, report=report, reading=reading, opened=opened)
 
 
 def check_recipe(recipe: Recipe) -> Checked:
     """Looks over data and model, and shows the progress on stderr."""
-    with counted("Rows read") as reading, counted("Pictures looked at") as looking, watched("Learning") as report:
+    with (
+        counted("Rows read") as reading,
+        counted("Pictures looked at") as looking,
+        watched("Learning", ends=False) as report,
+    ):
         return check(recipe, report=report, reading=reading, looking=looking)
 
 

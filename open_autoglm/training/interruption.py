@@ -5,7 +5,9 @@ It knows clocks and signals; it knows nothing about what is saved.
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -47,6 +49,9 @@ class Interruption(TrainerCallback):
         """Notes that the training is to stop."""
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
+        if not self.requested and os.environ.get("RANK", "0") == "0":
+            # A step may take a minute, and who sees nothing presses again, which saves nothing.
+            print("Stopping after this step; Ctrl+C again stops at once.", file=sys.stderr, flush=True)  # noqa: T201
         self.requested = True
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -57,6 +62,7 @@ class Interruption(TrainerCallback):
         due, stop = agreed(due, self.requested)
         self.requested = self.requested or stop
         control.should_save = control.should_save or due or stop
+        control.should_log = control.should_log or stop  # with the time that was trained until then
         control.should_training_stop = control.should_training_stop or stop
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:

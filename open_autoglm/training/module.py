@@ -11,7 +11,6 @@ from typing import Any, cast
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from open_autoglm.modeling import OpenAutoGLM
 from open_autoglm.objectives import MomentumEncoder, MomentumSchedule, clamp_temperature_
@@ -106,6 +105,8 @@ def share_statistics(module: nn.Module) -> None:
         return
     buffers = [buffer for buffer in module.buffers() if buffer.is_floating_point()]
     if buffers:
-        vector = parameters_to_vector(buffers)
+        vector = torch.cat([buffer.flatten() for buffer in buffers])
         dist.all_reduce(vector)
-        vector_to_parameters(vector / dist.get_world_size(), buffers)
+        means = (vector / dist.get_world_size()).split([buffer.numel() for buffer in buffers])
+        for buffer, mean in zip(buffers, means, strict=True):
+            buffer.copy_(mean.view_as(buffer))  # each keeps its own memory: a view of all could not be saved

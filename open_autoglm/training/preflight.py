@@ -17,7 +17,7 @@ from .material import Splits, open_splits
 from .preflight_data import check_data
 from .preflight_finding import BatchPlan, Finding
 from .preflight_kept import keep
-from .preflight_overfit import Overfit, check_overfit
+from .preflight_overfit import Overfit, check_overfit, expected
 from .reading import to_plain
 from .recipe import Recipe
 from .run import folder_of
@@ -57,7 +57,8 @@ def check(
     checked = Checked(findings, None, splits)
     if checked.passed:
         overfit, verdict = check_overfit(recipe, splits.train, seconds, report)
-        checked = Checked(tuple(sorted((*findings, verdict), key=lambda one: one.rank)), overfit, splits)
+        more = [expected(overfit, recipe, len(splits.train))] if overfit else []
+        checked = Checked(tuple(sorted((*findings, verdict, *more), key=lambda one: one.rank)), overfit, splits)
     keep(folder_of(recipe), Identity(to_plain(recipe), splits.fingerprints), checked.findings)
     return checked
 

@@ -19,6 +19,7 @@ from open_autoglm.errors import TrainingError
 
 from .material import Splits
 from .preflight_finding import Finding, Severity
+from .progress import duration
 from .recipe import Evaluation, Output, Recipe
 from .run import start
 from .trainer import RecipeTrainer, Report
@@ -36,7 +37,7 @@ class Overfit:
     """What became of the trial.
 
     ``recall``: R@1 of the pairs among each other, both ways, as the bundle would have it; ``in_batch``: the same within
-    the last batches, in training mode. ``losses``: the first and the last.
+    the last batches, in training mode. ``losses``: the first and the last. ``pairs_per_second``: of a typical step.
     """
 
     pairs: int
@@ -45,6 +46,7 @@ class Overfit:
     recall: float
     in_batch: float
     losses: tuple[float, float]
+    pairs_per_second: float
 
 
 def check_overfit(
@@ -65,8 +67,11 @@ def check_overfit(
             run.trainer.train()
         except TrainingError as error:
             return None, Finding(_NAME, "error", f"Learning {len(chosen)} pairs by heart failed.", str(error))
+        if run.trainer.interruption.requested:
+            raise KeyboardInterrupt  # what a trial that was stopped would say is nothing to go by
         found = outcome(run.trainer, len(chosen), time.monotonic() - begun)
-    return found, verdict(found, recipe)
+        config = run.trainer.alignment.model.config
+    return found, verdict(found, recipe, several_views=bool(config.whole_sizes or config.region_grids))
 
 
 def few(records: Records, count: int, seed: int) -> Records:
@@ -114,11 +119,12 @@ def outcome(trainer: RecipeTrainer, pairs: int, seconds: float) -> Overfit:
         max(recalls, default=0.0),
         float(np.mean(batches)) if batches else 0.0,
         (steps[0]["loss"], float(np.mean([line["loss"] for line in steps[-5:]]))),
+        float(np.median([line["pairs_per_second"] for line in steps])),
     )
 
 
-def verdict(found: Overfit, recipe: Recipe) -> Finding:
-    """What to make of it, in plain words."""
+def verdict(found: Overfit, recipe: Recipe, several_views: bool = False) -> Finding:
+    """What to make of it, in plain words; ``several_views``: whether the model looks at a picture more than once."""
     settings = recipe.optimisation
     trial = f"{found.pairs} pairs for {found.steps} steps ({found.seconds:.0f} s)"
     loss = f"the loss went from {found.losses[0]:.3f} to {found.losses[1]:.3f}"
@@ -127,7 +133,8 @@ def verdict(found: Overfit, recipe: Recipe) -> Finding:
         what = f"The model can learn: after {trial} it finds {found.recall:.0%} of them first."
         return finding("note", what, "Go on.")
     if found.steps < min(FEW, STEPS):
-        advice = "For a surer answer make model.training_size smaller, or freeze more, so that steps are quicker."
+        views = ", whole_sizes and region_grids of model.config []" if several_views else ""
+        advice = f"For a surer answer make steps quicker: a smaller model.training_size, more frozen{views}."
         return finding("warning", f"The trial was too slow to tell: {trial}; {loss}.", advice)
     if found.in_batch >= LEARNED:
         what = f"After {trial} the model knows its batches ({found.in_batch:.0%} first), but only in training mode"
@@ -138,6 +145,16 @@ def verdict(found: Overfit, recipe: Recipe) -> Finding:
         return finding("error", f"The model hardly learns {trial}: {loss}.", advice)
     advice = f"Give it more epochs or a higher optimisation.learning_rate ({settings.learning_rate:g}){frozen}."
     return finding("warning", f"After {trial} the model finds {found.recall:.0%} of them first; {loss}.", advice)
+
+
+def expected(found: Overfit, recipe: Recipe, pictures: int) -> Finding:
+    """How long the training of so many pictures takes, as far as the trial can tell."""
+    settings = recipe.optimisation
+    batches = settings.steps * settings.accumulation * settings.batch_size if settings.steps else None
+    pairs = batches or settings.epochs * pictures
+    speed = found.pairs_per_second
+    what = f"The training takes about {duration(pairs / speed)} on this machine"
+    return finding("note", f"{what}: {pairs:,.0f} pairs at {speed:,.1f} a second.", "Evaluations come on top.")
 
 
 def finding(severity: Severity, what: str, advice: str) -> Finding:

@@ -87,7 +87,8 @@ def _joined(name: str, records: Records) -> Iterator[Finding]:
         "warning",
         f"{largest:,} of the {len(records):,} pictures of {name} count as matches of each other, because captions "
         "that they share join them.",
-        "Take out captions that say nothing of the picture, or set data.train.positives to picture.",
+        "Where they do not show the same, take out captions that say nothing of the picture, or set "
+        "data.train.positives to picture.",
         largest,
         _shown([record.captions[0] for record in members]),
     )

@@ -20,13 +20,17 @@ _SECONDS = 60  # between two lines where there is no terminal
 
 
 @contextmanager
-def watched(doing: str = "Training") -> Iterator[Report]:
-    """Shows what it is told on stderr; nothing before it is told something."""
+def watched(doing: str = "Training", ends: bool = True) -> Iterator[Report]:
+    """Shows what it is told on stderr; nothing before it is told something.
+
+    ``ends``: whether it goes on to its last step, so that the time left can be told.
+    """
     console = Console(stderr=True, highlight=False, markup=False)
     if not console.is_terminal:
-        yield Lines().report
+        yield Lines(ends).report
         return
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[figures]}"), TimeRemainingColumn())
+    left = (TimeRemainingColumn(),) if ends else ()
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[figures]}"), *left)
     bars = Progress(TextColumn(doing), *columns, console=console, transient=True)
     task = bars.add_task(doing, total=None, figures="")
 
@@ -62,7 +66,8 @@ def counted(what: str) -> Iterator[Callable[[int], None]]:
 class Lines:
     """Plain lines: every evaluation, and a step a minute."""
 
-    def __init__(self) -> None:
+    def __init__(self, ends: bool = True) -> None:
+        self.ends = ends
         self.started = self.last = time.monotonic()
         self.first: int | None = None
 
@@ -76,7 +81,8 @@ class Lines:
         elif now - self.last >= _SECONDS or moment.step == self.first:
             self.last = now
             done = moment.step - self.first
-            left = f", {duration((now - self.started) / done * (moment.steps - moment.step))} left" if done else ""
+            rest = (now - self.started) / max(1, done) * (moment.steps - moment.step)
+            left = f", {duration(rest)} left" if done and self.ends else ""
             text = f"step {moment.step:,} of {moment.steps:,}: {in_words(moment.figures)}{left}"
             print(text, file=sys.stderr, flush=True)  # noqa: T201
 

@@ -64,16 +64,20 @@ def train(
     resume: bool = False,
     report: Report | None = None,
     reading: Callable[[int], None] | None = None,
+    opened: Callable[[Splits], None] | None = None,
 ) -> Outcome:
     """Trains, or goes on from the last checkpoint, and makes the bundle.
 
-    ``report`` is told of every step, ``reading`` of the rows read. What a check found before goes into its facts.
+    ``report`` is told of every step, ``reading`` of the rows read, ``opened`` of the data before the first step. What a
+    check found before goes into its facts.
     SettingError, DataError, BundleError or TrainingError in one sentence for what cannot be.
     """
     folder, main = folder_of(recipe), os.environ.get("RANK", "0") == "0"
     last = last_checkpoint(folder, resume) if main or resume else None
     run = start(recipe, folder, report, reading)
     if main:
+        if opened is not None:
+            opened(run.splits)
         folder.mkdir(parents=True, exist_ok=True)
         if last is None:
             preflight = kept(folder, run.trainer.identity)
