@@ -22,7 +22,7 @@ from .proposals import make_proposer
 from .text import TextTokenizer
 
 Floats = NDArray[np.float32]
-TRUE = ("true", "yes")
+TRUE, FALSE = ("true", "yes"), ("false", "no")
 CELLS = 32  # of a heat map's longer side
 
 
@@ -68,12 +68,19 @@ class FusionAnswering:
 
     def verify(self, image: ImageSource, statement: str) -> float:
         """The probability of "true" or "yes". SettingError for a model that was not trained to say so."""
-        true = [place for place, answer in enumerate(self.answers) if answer.casefold() in TRUE]
-        if not true:
+        return float(self.chances_of_truth(self.look(self.prepare(image)), [statement])[0])
+
+    def chances_of_truth(self, looked: Looked, statements: Sequence[str]) -> Floats:
+        """The probabilities [q] that statements are true of one picture."""
+        true, false = (
+            [place for place, answer in enumerate(self.answers) if answer.casefold() in words] for words in (TRUE, FALSE)
+        )
+        if not true or not false:
             known = ", ".join(self.answers[:5])
             raise SettingError(f"This model does not tell true from false: its answers are {known}, ...; use ask.")
-        logits, _ = self.judge(self.look(self.prepare(image)), [statement])
-        return float(softmax(logits / self.temperature)[0, true].sum())
+        logits, _ = self.judge(looked, statements)
+        chances: Floats = softmax(logits[:, [*true, *false]] / self.temperature)[:, : len(true)].sum(axis=1)
+        return chances
 
     def prepare(self, image: ImageSource) -> NDArray[np.uint8]:
         """The picture as the model sees it."""
