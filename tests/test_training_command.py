@@ -20,12 +20,13 @@ from typer.testing import CliRunner, Result
 import open_autoglm
 from open_autoglm.cli import app
 from open_autoglm.errors import DataError
+from open_autoglm.training.command import outcome_in_words
 from open_autoglm.training.interruption import Interruption
 from open_autoglm.training.preflight_finding import Finding
 from open_autoglm.training.preflight_kept import Preflight, keep, kept
 from open_autoglm.training.preflight_overfit import Overfit, expected, verdict
 from open_autoglm.training.reading import read_recipe
-from open_autoglm.training.run import folder_of, start, train
+from open_autoglm.training.run import Outcome, folder_of, start, train
 
 
 def autoglm(*words: object) -> Result:
@@ -209,6 +210,16 @@ def test_a_run_tells_its_own_check_from_another_s(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"preflight\.json .*: remove it"):
             train(made)
     assert not (run / "facts.json").exists()
+
+
+def test_several_processes_go_on_as_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = Outcome(Path("runs/shop"), None, 3, 16, 14.0, {}, stopped=True)
+    assert [*outcome_in_words(outcome)] == [
+        "Stopped after 3 of 16 steps in 14 s; go on with: autoglm train runs/shop/recipe.yaml --resume"
+    ]
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    (said,) = outcome_in_words(outcome)
+    assert "torchrun --nproc-per-node 2 -m open_autoglm train runs/shop/recipe.yaml --resume" in said
 
 
 def test_the_help_has_an_example() -> None:

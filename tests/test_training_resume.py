@@ -206,6 +206,17 @@ def test_a_signal_saves_and_stops(folder: Path, number: int) -> None:
     assert signal.getsignal(number) is before
 
 
+def test_a_key_that_arrives_twice_is_pressed_once_and_later_it_stops_at_once(folder: Path) -> None:
+    made = replace(recipe(folder), name="twice")
+    twice = [SignalAt(1, signal.SIGINT), SignalAt(1, signal.SIGINT)]
+    run = start(made, folder_of(made), callbacks=twice)
+    run.trainer.train()
+    assert [path.name for path in checkpoints(folder_of(made) / "checkpoints")] == ["checkpoint-2"]
+    run.trainer.interruption.since -= 60
+    with pytest.raises(KeyboardInterrupt):
+        run.trainer.interruption.request(signal.SIGINT, None)
+
+
 def test_checkpoints_come_by_the_clock(folder: Path) -> None:
     made = replace(recipe(folder, output={"checkpoint_minutes": 0.0, "keep": 9}), name="clock")
     run = start(made, folder_of(made), callbacks=[KillBefore(2)])

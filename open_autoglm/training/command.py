@@ -63,7 +63,7 @@ def outcome_in_words(outcome: Outcome) -> Iterator[str]:
     """How a training ended and what to do next."""
     steps = f"{outcome.step:,} of {outcome.steps:,} steps in {duration(outcome.seconds)}"
     if outcome.stopped:
-        yield f"Stopped after {steps}; go on with: autoglm train {outcome.folder / RECIPE} --resume"
+        yield f"Stopped after {steps}; go on with: {program()} train {outcome.folder / RECIPE} --resume"
         return
     yield f"Trained {steps}."
     for name, value in outcome.figures.items():
@@ -98,6 +98,12 @@ def describe_check(checked: Checked) -> dict[str, Any]:
             for name, records in checked.splits.named.items()
         },
     }
+
+
+def program() -> str:
+    """How this training was started; it goes on with as many processes only."""
+    processes = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    return "autoglm" if processes == "1" else f"torchrun --nproc-per-node {processes} -m open_autoglm"
 
 
 def first_process() -> bool:

@@ -18,6 +18,8 @@ import torch
 import torch.distributed as dist
 from transformers import TrainerCallback
 
+_ECHO = 2.0  # seconds in which a second signal is the same key: torchrun passes on what the terminal sent already
+
 
 class Interruption(TrainerCallback):
     """Saves every ``minutes``; after SIGTERM or Ctrl+C saves and stops at the end of the step.
@@ -29,6 +31,7 @@ class Interruption(TrainerCallback):
         self.seconds = 60 * minutes
         self.saved = time.monotonic()
         self.requested = False
+        self.since = 0.0
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -47,12 +50,18 @@ class Interruption(TrainerCallback):
 
     def request(self, number: int, frame: Any) -> None:
         """Notes that the training is to stop."""
-        if self.requested and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        if not self.requested and os.environ.get("RANK", "0") == "0":
+        if self.requested:
+            if number == signal.SIGINT and time.monotonic() - self.since > _ECHO:
+                raise KeyboardInterrupt
+            return
+        self.stop()
+        if os.environ.get("RANK", "0") == "0":
             # A step may take a minute, and who sees nothing presses again, which saves nothing.
             print("Stopping after this step; Ctrl+C again stops at once.", file=sys.stderr, flush=True)  # noqa: T201
-        self.requested = True
+
+    def stop(self) -> None:
+        """The training is to stop, from now on."""
+        self.requested, self.since = True, time.monotonic()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.saved = time.monotonic()
@@ -60,7 +69,8 @@ class Interruption(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         due = time.monotonic() - self.saved >= self.seconds
         due, stop = agreed(due, self.requested)
-        self.requested = self.requested or stop
+        if stop and not self.requested:
+            self.stop()
         control.should_save = control.should_save or due or stop
         control.should_log = control.should_log or stop  # with the time that was trained until then
         control.should_training_stop = control.should_training_stop or stop
