@@ -25,8 +25,9 @@ from open_autoglm.data.captions import as_words
 # The last wording of each list is kept back: training does not see it, validation asks in all of them.
 WHAT = ("What is this?", "What is in the picture?", "Which product is this?", "What am I holding?",
         "What is it called?", "Name this product.", "What did I pick up?")  # fmt: skip
-CATEGORY = ("Which category?", "Which category is it?", "What category does this belong to?", "What type of food is it?",
-            "Which shelf label does it go under?", "What sort of grocery is it?")  # fmt: skip
+CATEGORY = ("Which category?", "Which category is it?", "What category does this belong to?",
+            "What type of food is it?", "Which shelf label does it go under?",
+            "What sort of grocery is it?")  # fmt: skip
 GROUP = ("Is it a fruit, a vegetable or a package?", "Fruit, vegetable or package?",
          "Which department: fruit, vegetables or packages?", "Is this fruit, vegetable or packaged food?")  # fmt: skip
 IS_IT = ("Is this {}?", "Is it {}?", "Is that {} in the picture?", "This is {}.", "Does the photo show {}?",
