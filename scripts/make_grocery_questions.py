@@ -129,7 +129,7 @@ def product(row: dict[str, Any], group: str) -> Product:
         return found[1].strip() if found else None
 
     def grams(pattern: str) -> str | None:
-        found = find(rf"\b(?:{pattern}) ?ca ([\d.]+) gram")
+        found = find(rf"(?m)^ *(?:{pattern}) ?ca ([\d.]+) gram")
         return f"{round(2 * float(found)) / 2:g} g" if found else None
 
     country = find(r"(?:Country|Manufacturing country)[^:\n]*: *([^,\n]+)")
@@ -143,7 +143,7 @@ def product(row: dict[str, Any], group: str) -> Product:
         brand(as_words(row["fine"]), find(r"Manufacturer and volume: *([^,\n]+)") or ""),
         re.sub(r"(\d)([a-z])", r"\1 \2", volume) if volume else None,
         grams("fett|fat"),
-        grams("sockerarter|sugars"),
+        grams("varav sockerarter|of which sugars"),
     )
 
 
