@@ -16,8 +16,12 @@ from training_parts import recipe, tiny_model
 import open_autoglm
 from open_autoglm.errors import DataError, SettingError, TextError
 from open_autoglm.modeling import OpenAutoGLM, OpenAutoGLMProcessor
+from open_autoglm.modeling.attention import START, Attention
 from open_autoglm.runtime.fusion import FusionAnswering
+from open_autoglm.training.building import build_model
+from open_autoglm.training.recipe import ModelSettings
 from open_autoglm.training.run import Outcome, train
+from open_autoglm.training.sentences import SentenceStates
 
 PAINT = {
     "red": (220, 30, 30),
@@ -99,6 +103,31 @@ def test_the_bundle_answers_as_the_model_does(outcome: Outcome, folder: Path) ->
     assert regions.shape == (1, len(looked.boxes), 768) and words.shape[-1] == 768
     assert np.allclose(logits.numpy(), fusion.judge(looked, ["a photo"])[0], atol=1e-4)
     assert torch_model.answers[int(logits.argmax())] == "red"
+
+
+def test_a_frozen_tower_reads_a_sentence_once_and_alike(outcome: Outcome) -> None:
+    text = OpenAutoGLM.from_pretrained(outcome.bundle).eval().requires_grad_(False).text
+    states, runs = SentenceStates(text), list[int]()
+    text.tower.register_forward_hook(lambda _, inputs, output: runs.append(len(output.last_hidden_state)))
+    ids = torch.tensor([[2, 3, 4], [3, 4, 0], [2, 3, 4]])
+    mask = torch.tensor([[1, 1, 1], [1, 1, 0], [1, 1, 1]])
+    first, again = states(ids, mask), states(ids, mask)
+    assert runs == [1, 1] and torch.equal(first, again)
+    assert torch.allclose(first[mask.bool()], text.with_tokens(ids, mask)[1][mask.bool()], atol=1e-6)
+    text.tower.get_input_embeddings().weight.add_(1.0)
+    assert not torch.allclose(states(ids, mask), first, atol=1e-3)
+    text.requires_grad_(True)
+    assert states(ids, mask).requires_grad
+
+
+def test_what_a_start_lacks_begins_as_wide_as_its_layers_allow(folder: Path) -> None:
+    fusion = {"width": 64, "heads": 2, "sigmoid": True, "answers": ["yes", "no"]}
+    model, _ = build_model(ModelSettings(start=str(folder / "start"), config={"fusion": fusion}))
+    for name, layer in model.fused.named_modules():
+        if isinstance(layer, torch.nn.Linear):
+            assert layer.weight.std() == pytest.approx((3 * layer.in_features) ** -0.5, rel=0.2), name
+        if isinstance(layer, Attention) and layer.bias is not None:
+            assert torch.equal(layer.bias, torch.full_like(layer.bias, START))
 
 
 def test_masked_regions_and_words_change_nothing(outcome: Outcome) -> None:

@@ -214,12 +214,14 @@ def test_pictures_in_shards_stay_there_and_pickles_are_not_opened(tmp_path: Path
 
 def test_pictures_beyond_the_memory_limit_go_to_a_file_that_goes_with_them() -> None:
     spool = Spool(limit=10)
-    kept = [spool.keep(data) for data in (b"12345678", b"abcdef", b"AB")]
+    kept = [spool.keep(data, data.decode()) for data in (b"12345678", b"abcdef", b"AB")]
     assert kept[0] == b"12345678"
     assert isinstance(kept[1], Span)
     file = Path(kept[1].path)
     assert source_of(kept[1], ImageLimits()) == b"abcdef"
     assert kept[2] == b"AB"
+    assert [spool.keep(bytes(bytearray(one)), one.decode()) is kept[0] for one in (b"12345678", b"AB")] == [True, False]
+    assert spool.keep(b"abcdef", "abcdef") is kept[1]
     copy = pickle.loads(pickle.dumps(spool))
     del copy
     assert file.exists()

@@ -152,7 +152,7 @@ def _check(draft: Draft, settings: DataSettings) -> tuple[str, str]:
 
 def _record(draft: Draft, key: str, spool: Spool) -> Record:
     return Record(
-        picture=spool.keep(draft.picture),
+        picture=spool.keep(draft.picture, key),
         captions=draft.captions,
         label=draft.label,
         key=key,

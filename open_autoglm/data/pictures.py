@@ -73,7 +73,7 @@ def digest(data: bytes) -> str:
 
 
 class Spool:
-    """Keeps pictures that came as bytes: in memory up to ``limit`` bytes, beyond it in one temporary file.
+    """Keeps pictures that came as bytes, each once: in memory up to ``limit`` bytes, beyond it in one temporary file.
 
     The file is removed with the spool, by the process that made it; workers that hold a copy leave it alone.
     """
@@ -82,11 +82,20 @@ class Spool:
         self._room = limit
         self._path: str | None = None
         self._end = 0
+        self._kept: dict[str, Picture] = {}
 
-    def keep(self, picture: Picture) -> Picture:
-        """The same picture, to be held for the whole training. Raises DataError where the disk is full."""
+    def keep(self, picture: Picture, key: str) -> Picture:
+        """The same picture, to be held for the whole training. Raises DataError where the disk is full.
+
+        A table with many questions about a picture repeats its bytes: what has the ``key`` of another is that one.
+        """
         if not isinstance(picture, bytes):
             return picture
+        if key not in self._kept:
+            self._kept[key] = self._stored(picture)
+        return self._kept[key]
+
+    def _stored(self, picture: bytes) -> Picture:
         if len(picture) <= self._room:
             self._room -= len(picture)
             return picture

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 USUAL = 16  # parts of a context, so many that their sigmoids begin as shares would
+START = -math.log(USUAL)
 
 
 class Attention(nn.Module):
@@ -24,7 +25,7 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int, dropout: float = 0.0, sigmoid: bool = False) -> None:
         super().__init__()
         self.heads = heads
-        self.bias = nn.Parameter(torch.full((heads, 1, 1), -math.log(USUAL))) if sigmoid else None
+        self.bias = nn.Parameter(torch.full((heads, 1, 1), START)) if sigmoid else None
         self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
         self.dropout = nn.Dropout(dropout)
 

@@ -20,6 +20,7 @@ from open_autoglm.errors import SettingError
 from open_autoglm.weights import Weights
 
 from .answering import Answering
+from .attention import START, Attention
 from .configuration import OpenAutoGLMConfig
 from .efficientnet_lite import EfficientNetLiteConfig, EfficientNetLiteModel
 from .heads import ImageConcepts, TextConcepts, make_head
@@ -70,11 +71,12 @@ class OpenAutoGLM(PreTrainedModel):
         super()._init_weights(module)
         if isinstance(module, Bilinear):
             init.eye_(module.matrix)
-        if isinstance(module, Answering):
+        if isinstance(module, Attention) and module.bias is not None:
+            init.constant_(module.bias, START)
+        if isinstance(module, nn.Linear) and self.answering is not None and module in self.answering.modules():
             # As wide as each layer allows: BERT's 0.02 takes five times as many steps to learn that a word is a colour.
-            for layer in module.modules():
-                if isinstance(layer, nn.Linear):
-                    init.normal_(layer.weight, std=(3 * layer.in_features) ** -0.5)
+            # Layer by layer, as modules without weights of their own are passed over where a checkpoint is loaded.
+            init.normal_(module.weight, std=(3 * module.in_features) ** -0.5)
 
     @classmethod
     def from_pretrained(cls, name: Any, *args: Any, **kwargs: Any) -> OpenAutoGLM:

@@ -24,6 +24,7 @@ from open_autoglm.runtime.proposals import make_proposer
 from .material import Splits, sample, transforms
 from .module import TrainingModule
 from .recipe import ModelSettings, Recipe
+from .sentences import SentenceStates
 from .task import Autocast, Material, Stepper
 from .validation import chunks, evaluating
 
@@ -37,6 +38,7 @@ class QuestionEncoder(nn.Module):
     def __init__(self, model: OpenAutoGLM) -> None:
         super().__init__()
         self.model = model
+        self.states = SentenceStates(model.text)
 
     def forward(
         self,
@@ -51,7 +53,7 @@ class QuestionEncoder(nn.Module):
         regions = self.model.encode_image(pixels, boxes, region_mask)
         # A picture's regions are prepared once for all its questions.
         prepared = self.model.fused.fusion.prepare(regions, region_mask)[pictures]
-        tokens = self.model.encode_text(input_ids, attention_mask)
+        tokens = self.model.fused.tokens(self.states(input_ids, attention_mask))
         return self.model.fused.judge(prepared, region_mask[pictures], tokens, attention_mask.bool()).answers
 
 
