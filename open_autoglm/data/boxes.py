@@ -124,7 +124,7 @@ def _interpret(row: Row, settings: BoxSettings, own: bool, spool: Spool) -> Boxe
     height, width = images.decode(source_of(picture, settings.limits), settings.limits).shape[:2]
     given = [_split(one) for one in _list(row.cells.get(settings.boxes))]
     boxes = check_boxes([box for _, box in given], width, height) if given else np.zeros((0, 4), np.float32)
-    return BoxedPicture(spool.keep(picture), boxes, tuple(name for name, _ in given), key, row.where)
+    return BoxedPicture(spool.keep(picture, key), boxes, tuple(name for name, _ in given), key, row.where)
 
 
 def _list(cell: Any) -> Sequence[Any]:

@@ -73,7 +73,8 @@ class FusionAnswering:
     def chances_of_truth(self, looked: Looked, statements: Sequence[str]) -> Floats:
         """The probabilities [q] that statements are true of one picture."""
         true, false = (
-            [place for place, answer in enumerate(self.answers) if answer.casefold() in words] for words in (TRUE, FALSE)
+            [place for place, answer in enumerate(self.answers) if answer.casefold() in words]
+            for words in (TRUE, FALSE)
         )
         if not true or not false:
             known = ", ".join(self.answers[:5])
