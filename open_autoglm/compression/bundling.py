@@ -23,8 +23,8 @@ from open_autoglm.manifest import check_template
 from open_autoglm.modeling import OpenAutoGLM, OpenAutoGLMConfig, OpenAutoGLMProcessor
 from open_autoglm.weights import Weights, write_weights
 
-from .export import Exported, export_image, export_text
-from .parity import check_similarity, image_parity, text_parity
+from .export import Exported, export_cells, export_image, export_text
+from .parity import cells_parity, check_similarity, image_parity, text_parity
 from .quantize import dynamic_int8
 from .sharing import gather_packed_rows, share_weights, strip_traces
 
@@ -77,6 +77,8 @@ def make_bundle(
         )
         graphs = write_graphs(stored, processor, Bundle(folder, manifest), int8_text)
         manifest = replace(manifest, graphs=graphs)
+        if model.config.image_pooling == "map":
+            manifest = with_cells(stored, processor, Bundle(folder, manifest))
         check_similarity(stored, processor, Bundle(folder, manifest))
         bundles.seal(folder, manifest)
         if check is not None:
@@ -112,6 +114,15 @@ def write_graphs(
             for precision, graph in text.items()
         },
     }
+
+
+def with_cells(model: OpenAutoGLM, processor: OpenAutoGLMProcessor, bundle: Bundle) -> Manifest:
+    """Exports, writes and checks the graph of cells; the manifest with it."""
+    preprocessing = processor.image_processor.preprocessing
+    exported, cells = export_cells(model, preprocessing)
+    graph = write_graph(bundle, "onnx/cells.fp32.onnx", exported)
+    graph = replace(graph, parity=cells_parity(model, preprocessing, bundle, graph))
+    return replace(bundle.manifest, cells=cells, graphs={**bundle.manifest.graphs, "cells": {"fp32": graph}})
 
 
 def write_graph(bundle: Bundle, file: str, exported: Exported) -> Graph:
