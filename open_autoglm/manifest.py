@@ -49,12 +49,13 @@ class Graph:
 class Manifest:
     """What ``manifest.json`` says.
 
-    ``space`` identifies the embedding space: vectors are comparable exactly when it is equal. ``graphs`` maps a task
-    (``image``, ``text``, ``cells``) to its graphs by precision (``fp32``, ``int8``). ``cells`` says of the last the
-    size in pixels of the picture it takes, and the ``grids`` it gives, rows and columns each. ``similarity`` is what the model was trained
-    with: its ``kind``, and for ``bilinear`` the tensor that is its ``matrix``; a bundle that says nothing is compared
-    by cosine. ``vocabulary`` names the file of ``names`` that the bundle knows, and of their ``vectors`` if it has them.
-    ``files`` maps each file to its size in bytes and its sha256.
+    - ``space`` identifies the embedding space: vectors are comparable exactly when it is equal.
+    - ``graphs`` maps a task (``image``, ``text``, ``cells``) to its graphs by precision (``fp32``, ``int8``).
+    - ``similarity`` is what the model was trained with: its ``kind``, and for ``bilinear`` the tensor that is its
+      ``matrix``; a bundle that says nothing is compared by cosine.
+    - ``cells``: the size of the picture that the graph of cells takes, and its ``grids``, rows and columns each.
+    - ``vocabulary``: the file of the ``names`` that the bundle knows, and that of their ``vectors`` if it has them.
+    - ``files`` maps each file to its size in bytes and its sha256.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The model at run time: pictures and texts to vectors of the shared space, and labels to probabilities.
+"""The model at run time: pictures and texts to vectors of the shared space, and questions to answers.
 
 It joins a bundle's graphs, preprocessing and calibration; it knows nothing about PyTorch, indexes or serving.
 """
@@ -18,11 +18,14 @@ from PIL.Image import Image
 from open_autoglm.bundle import Bundle
 from open_autoglm.errors import BundleError, SettingError
 
+from .answers import Answer, Answering, Grounding
+from .asking import AlignmentAnswers
 from .calibration import Calibration, Match
 from .engine import Engine
 from .images import ImageLimits, ImageSource, Preprocessing, prepare
 from .similarity import Queries, Similarity, Words, read_similarity
 from .text import TextTokenizer
+from .vocabulary import Vocabulary
 
 NONE_OF_THESE = "none of these"
 Floats = NDArray[np.float32]
@@ -86,6 +89,10 @@ class Model:
         """Unit vectors [n, views, dimension] of prepared pictures [n, height, width, 3]: the whole, then regions."""
         return self._engine("image").run(pixels=pixels)
 
+    def embed_cells(self, pixels: NDArray[np.uint8]) -> Floats:
+        """Cells [n, cells, dimension] of pictures as the graph of cells takes them; ``seeing`` says what they are."""
+        return self._engine("cells").run(pixels=pixels)
+
     def embed_texts(self, texts: Iterable[str], batch_size: int = 32) -> Floats:
         """Unit vectors [n, dimension] of sentences; long ones are cut. TextError names an empty or unknown one."""
         return self._embed_texts(texts, batch_size, words=False).vectors
@@ -109,6 +116,18 @@ class Model:
         weights = np.exp(evidence - evidence.max())
         named = zip([*names, NONE_OF_THESE], (weights / weights.sum()).tolist(), strict=True)
         return dict(sorted(named, key=lambda pair: -pair[1]))
+
+    def ground(self, image: ImageSource, text: str) -> Grounding:
+        """Where in a picture a text is; SettingError for a model whose picture tower has no map."""
+        return AlignmentAnswers(self).ground(image, text)
+
+    def ask(self, image: ImageSource, question: str, choices: Iterable[str] | None = None) -> Answer:
+        """The answer to a question about a picture, one of ``choices`` where given; its text is None if unsure."""
+        return self.answering.ask(image, question, choices)
+
+    def verify(self, image: ImageSource, statement: str) -> float:
+        """The calibrated probability that a statement is true of a picture."""
+        return self.answering.verify(image, statement)
 
     def cutoff(self, queries: Floats) -> Floats:
         """For text vectors [q, dimension], the search score [q] below which a picture does not match."""
@@ -154,6 +173,21 @@ class Model:
     def calibration(self) -> Calibration:
         """What a score means, as measured when the bundle was made."""
         return Calibration.read(self.bundle)
+
+    @cached_property
+    def answering(self) -> Answering:
+        """What answers questions; every bundle so far does it by alignment."""
+        return AlignmentAnswers(self)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The names of things that the bundle knows."""
+        return Vocabulary.read(self.bundle)
+
+    @cached_property
+    def known_names(self) -> frozenset[str]:
+        """The vocabulary's names in lower case."""
+        return frozenset(name.lower() for name in self.vocabulary.names)
 
     @cached_property
     def _tokenizer(self) -> TextTokenizer:

@@ -182,6 +182,7 @@ def write_bundle(run: Run, recipe: Recipe, folder: Path, figures: Mapping[str, f
         template=recipe.output.template,
         packed=recipe.output.packed,
         int8_text=recipe.output.int8_text,
+        names=run.splits.train.classes,
         overwrite=True,
         check=lambda bundle: calibrate(bundle, run.splits, recipe.optimisation.seed),
     )
