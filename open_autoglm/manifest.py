@@ -13,7 +13,7 @@ from typing import Any
 
 FORMAT = 1
 FIT = {"temperature", "offset", "slope", "margin"}
-KINDS = {"whole", "best_view"}
+KINDS = {"whole", "best_view", "presence"}
 SIMILARITIES = {"cosine", "euclidean", "bilinear", "region_word"}
 COSINE = {"kind": "cosine"}
 RESIZES = {"squash", "crop"}
@@ -49,11 +49,15 @@ class Graph:
 class Manifest:
     """What ``manifest.json`` says.
 
-    ``space`` identifies the embedding space: vectors are comparable exactly when it is equal. ``graphs`` maps a task
-    (``image``, ``text``, ``regions``, ``answer``) to its graphs by precision (``fp32``, ``int8``). ``fusion``, of a
-    model that answers: its ``answers``, and the ``proposals`` that its regions come from. ``similarity`` is what the
-    model was trained with: its ``kind``, and for ``bilinear`` the tensor that is its ``matrix``; a bundle that says
-    nothing is compared by cosine. ``files`` maps each file to its size in bytes and its sha256.
+    - ``space`` identifies the embedding space: vectors are comparable exactly when it is equal.
+    - ``graphs`` maps a task (``image``, ``text``, ``cells``, ``regions``, ``answer``) to its graphs by precision
+      (``fp32``, ``int8``).
+    - ``fusion``, of a model that answers: its ``answers``, and the ``proposals`` that its regions come from.
+    - ``similarity`` is what the model was trained with: its ``kind``, and for ``bilinear`` the tensor that is its
+      ``matrix``; a bundle that says nothing is compared by cosine.
+    - ``cells``: the size of the picture that the graph of cells takes, and its ``grids``, rows and columns each.
+    - ``vocabulary``: the file of the ``names`` that the bundle knows, and that of their ``vectors`` if it has them.
+    - ``files`` maps each file to its size in bytes and its sha256.
     """
 
     name: str
@@ -68,6 +72,8 @@ class Manifest:
     quality: Mapping[str, Any] = field(default_factory=dict)
     sources: tuple[Mapping[str, str], ...] = ()
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    cells: Mapping[str, Any] = field(default_factory=dict)
+    vocabulary: Mapping[str, str] = field(default_factory=dict)
     format: int = FORMAT
 
 
@@ -96,6 +102,12 @@ def parse_manifest(fields: Mapping[str, Any]) -> Manifest:
         outputs |= {"regions": {}, "answer": {"answers": f"float32[n, {len(fusion['answers'])}]"}}
     if similarity["kind"] == "region_word":
         outputs["text"]["words"] = f"float32[n, t, {dimension}]"
+    cells = table(fields, "cells", {})
+    if cells:
+        outputs["cells"] = {"cells": f"float32[n, {check_cells(cells)}, {dimension}]"}
+    vocabulary = table(fields, "vocabulary", {})
+    if vocabulary:
+        check_vocabulary(vocabulary, files)
     for task in graphs:
         one_of(task, set(outputs), "a task in graphs")
     return Manifest(
@@ -117,6 +129,8 @@ def parse_manifest(fields: Mapping[str, Any]) -> Manifest:
         quality=table(fields, "quality", {}),
         sources=tuple(parse_sources(fields.get("sources", []))),
         files=files,
+        cells=cells,
+        vocabulary=vocabulary,
     )
 
 
@@ -217,6 +231,26 @@ def check_fusion(fields: Mapping[str, Any]) -> None:
     if not isinstance(answers, list | tuple) or not answers or not all(isinstance(one, str) and one for one in answers):
         raise ValueError(f"fusion.answers is {shown(answers)} instead of a list of texts")
     text(table(fields, "proposals"), "kind")
+
+
+def check_cells(fields: Mapping[str, Any]) -> int:
+    """What the graph of cells takes and gives; how many cells there are."""
+    known_only(fields, {"height", "width", "grids"}, "cells")
+    whole(fields, "height"), whole(fields, "width")
+    grids = fields.get("grids")
+    if not isinstance(grids, list) or not grids or not all(isinstance(grid, list) and len(grid) == 2 for grid in grids):
+        raise ValueError(f"the grids of cells are {shown(grids)} instead of pairs of rows and columns")
+    sides = [{"rows": rows, "columns": columns} for rows, columns in grids]
+    return sum(whole(side, "rows") * whole(side, "columns") for side in sides)
+
+
+def check_vocabulary(fields: Mapping[str, Any], files: Mapping[str, Any]) -> None:
+    """Where the names that a bundle knows lie, and their vectors."""
+    known_only(fields, {"names", "vectors"}, "vocabulary")
+    text(fields, "names")
+    for name in texts({"vocabulary": fields}, "vocabulary").values():
+        if name not in files:
+            raise ValueError(f"the vocabulary's {name!r} is not among its files")
 
 
 def check_calibration(fields: Mapping[str, Any]) -> None:

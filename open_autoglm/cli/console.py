@@ -21,10 +21,12 @@ from .streams import say, showable
 
 if TYPE_CHECKING:
     from ..evaluation.summary import Table as Words
+    from ..runtime.answers import Answer
     from ..search import AddReport, Hit
 
 NAMED = 10  # skipped files that are listed; the rest is counted
 LONGEST_QUERY = 60  # characters of a query that are repeated in an answer
+UNKNOWN = "I can't tell"
 BAR = 24  # characters of a bar that stands for 1
 PIPE_WIDTH = 1_000_000  # no line is broken where a program reads
 
@@ -91,6 +93,15 @@ def show_probabilities(probabilities: Mapping[str, float]) -> None:
     for label, probability in probabilities.items():
         table.add_row(f"{probability:.1%}", "█" * round(probability * BAR), Text(showable(label)))
     stdout().print(table)
+
+
+def show_answer(answer: Answer) -> None:
+    """The answer, how sure it is, and where it was seen, a box a line."""
+    out = stdout()
+    out.print(Text(f"{showable(answer.text or UNKNOWN)} ({answer.confidence:.0%} sure)"))
+    for box, score in zip(answer.regions.boxes.tolist(), answer.regions.scores.tolist(), strict=True):
+        x0, y0, x1, y1 = (round(side) for side in box)
+        out.print(Text(f"  {score:.0%}  from {x0},{y0} to {x1},{y1}"))
 
 
 def show_tables(title: str, tables: Sequence[Words]) -> None:

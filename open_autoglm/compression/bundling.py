@@ -13,8 +13,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 
 from open_autoglm import bundle as bundles
 from open_autoglm.bundle import WEIGHTS, Bundle, Graph, Manifest
@@ -23,8 +25,8 @@ from open_autoglm.manifest import check_template
 from open_autoglm.modeling import OpenAutoGLM, OpenAutoGLMConfig, OpenAutoGLMProcessor
 from open_autoglm.weights import Weights, write_weights
 
-from .export import Exported, export_answer, export_image, export_regions, export_text
-from .parity import check_similarity, fusion_parity, image_parity, text_parity
+from .export import Exported, export_answer, export_cells, export_image, export_regions, export_text
+from .parity import cells_parity, check_similarity, fusion_parity, image_parity, text_parity
 from .quantize import dynamic_int8
 from .sharing import gather_packed_rows, share_weights, strip_traces
 
@@ -40,15 +42,16 @@ def make_bundle(
     template: str = "{}",
     packed: bool = False,
     int8_text: bool = False,
+    names: Sequence[str] = (),
     overwrite: bool = False,
     check: Callable[[Path], None] | None = None,
 ) -> Path:
     """Writes the bundle ``target`` and returns its path.
 
     ``packed`` stores matrices as int8 with a scale a row; ``int8_text`` adds a quantised text graph; ``template``
-    turns a label into a sentence; ``card`` is the text of the bundle's README. ``check`` is given the finished
-    bundle before it is put in place, and raises where it is not to be. Raises BundleError where a graph does not agree
-    with the model or the bundle cannot be written.
+    turns a label into a sentence; ``names`` are the things it knows, for open questions; ``card`` is the text of the
+    bundle's README. ``check`` is given the finished bundle before it is put in place, and raises where it is not to be.
+    Raises BundleError where a graph does not agree with the model or the bundle cannot be written.
     """
     try:
         check_template(template)
@@ -79,7 +82,11 @@ def make_bundle(
         graphs = write_graphs(stored, processor, Bundle(folder, manifest), int8_text)
         manifest = replace(manifest, graphs=graphs)
         if model.config.aligned:
+            if model.config.image_pooling == "map":
+                manifest = with_cells(stored, processor, Bundle(folder, manifest))
             check_similarity(stored, processor, Bundle(folder, manifest))
+        if names:
+            manifest = with_vocabulary(folder, manifest, names)
         bundles.seal(folder, manifest)
         if check is not None:
             check(folder)
@@ -136,6 +143,28 @@ def alignment_graphs(
             for precision, graph in text.items()
         },
     }
+
+
+def with_cells(model: OpenAutoGLM, processor: OpenAutoGLMProcessor, bundle: Bundle) -> Manifest:
+    """Exports, writes and checks the graph of cells; the manifest with it."""
+    preprocessing = processor.image_processor.preprocessing
+    exported, cells = export_cells(model, preprocessing)
+    graph = write_graph(bundle, "onnx/cells.fp32.onnx", exported)
+    graph = replace(graph, parity=cells_parity(model, preprocessing, bundle, graph))
+    return replace(bundle.manifest, cells=cells, graphs={**bundle.manifest.graphs, "cells": {"fp32": graph}})
+
+
+def with_vocabulary(
+    folder: Path, manifest: Manifest, names: Sequence[str], vectors: Mapping[str, NDArray[np.float32]] | None = None
+) -> Manifest:
+    """Writes the names that a bundle knows, one a line, and their vectors, packed; the manifest with them."""
+    vocabulary = {"names": "vocabulary.txt"}
+    lines = (" ".join(name.split()) + "\n" for name in names)
+    (folder / vocabulary["names"]).write_text("".join(lines), encoding="utf-8")
+    if vectors is not None:
+        vocabulary["vectors"] = "vocabulary.safetensors"
+        write_weights(folder / vocabulary["vectors"], vectors, packed=True)
+    return replace(manifest, vocabulary=vocabulary)
 
 
 def write_graph(bundle: Bundle, file: str, exported: Exported) -> Graph:

@@ -19,14 +19,15 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from open_autoglm.modeling import OpenAutoGLM
+from open_autoglm.modeling.cells import cell_grids, cell_sizes, image_cells
 from open_autoglm.runtime.images import Preprocessing
 
 OPSET = 20
 MOST_REGIONS = 1000
 
 
-class ImageGraph(nn.Module):
-    """Pixels uint8 [n, height, width, 3] to unit vectors [n, views, dimension]; normalisation included."""
+class PictureGraph(nn.Module):
+    """A graph that takes pixels uint8 [n, height, width, 3], and normalises them itself."""
 
     scale: Tensor
     shift: Tensor
@@ -34,16 +35,30 @@ class ImageGraph(nn.Module):
     def __init__(self, model: OpenAutoGLM, preprocessing: Preprocessing) -> None:
         super().__init__()
         self.model = model
+        self.preprocessing = preprocessing
         scale = 255 * torch.tensor(preprocessing.std)
         self.register_buffer("scale", (1 / scale)[:, None, None], persistent=False)
         self.register_buffer("shift", (torch.tensor(preprocessing.mean) * 255 / scale)[:, None, None], persistent=False)
 
+    def normalised(self, pixels: Tensor) -> Tensor:
+        """Pixels as the model takes them, float32 [n, 3, height, width]."""
+        return pixels.permute(0, 3, 1, 2).to(torch.float32) * self.scale - self.shift
+
+
+class ImageGraph(PictureGraph):
+    """Pixels to unit vectors [n, views, dimension]."""
+
     def forward(self, pixels: Tensor) -> Tensor:
         return self.model.get_image_views(self.normalised(pixels))
 
-    def normalised(self, pixels: Tensor) -> Tensor:
-        """As the model takes them, [n, 3, height, width]."""
-        return pixels.permute(0, 3, 1, 2).to(torch.float32) * self.scale - self.shift
+
+class CellGraph(PictureGraph):
+    """Pixels, of the largest size, to cells [n, cells, dimension]: grid after grid, each row by row."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        sizes = cell_sizes(self.preprocessing.height, self.preprocessing.width)
+        grids = image_cells(self.model, self.normalised(pixels), sizes)
+        return torch.cat([grid.flatten(1, 2) for grid in grids], dim=1)
 
 
 class TextGraph(nn.Module):
@@ -57,17 +72,12 @@ class TextGraph(nn.Module):
         return tuple(self.model.text_side(input_ids, attention_mask).vectors)
 
 
-class RegionGraph(nn.Module):
-    """Pixels uint8 [n, height, width, 3], boxes [n, k, 4] and mask [n, k] to prepared regions [n, k, width]."""
-
-    def __init__(self, model: OpenAutoGLM, preprocessing: Preprocessing) -> None:
-        super().__init__()
-        self.image = ImageGraph(model, preprocessing)
+class RegionGraph(PictureGraph):
+    """Pixels, boxes [n, k, 4] and mask [n, k] to prepared regions [n, k, width]."""
 
     def forward(self, pixels: Tensor, boxes: Tensor, mask: Tensor) -> Tensor:
-        model = self.image.model
-        regions = model.encode_image(self.image.normalised(pixels), boxes, mask)
-        prepared: Tensor = model.fused.fusion.prepare(regions, mask)
+        regions = self.model.encode_image(self.normalised(pixels), boxes, mask)
+        prepared: Tensor = self.model.fused.fusion.prepare(regions, mask)
         return prepared
 
 
@@ -98,13 +108,27 @@ class Exported:
 def export_image(model: OpenAutoGLM, preprocessing: Preprocessing) -> Exported:
     """The picture graph: ``pixels`` to ``vectors``."""
     size = (preprocessing.height, preprocessing.width)
+    shape = f"float32[n, {model.config.views}, {model.config.projection_dim}]"
+    return export_picture(ImageGraph(model, preprocessing), size, "vectors", shape)
+
+
+def export_cells(model: OpenAutoGLM, preprocessing: Preprocessing) -> tuple[Exported, dict[str, Any]]:
+    """The graph of cells, ``pixels`` to ``cells``, and what a manifest says of them: size of the picture, grids."""
+    sizes = cell_sizes(preprocessing.height, preprocessing.width)
+    grids = cell_grids(model, sizes)
+    count = sum(rows * columns for rows, columns in grids)
+    shape = f"float32[n, {count}, {model.config.projection_dim}]"
+    exported = export_picture(CellGraph(model, preprocessing), sizes[-1], "cells", shape)
+    return exported, {"height": sizes[-1][0], "width": sizes[-1][1], "grids": grids}
+
+
+def export_picture(graph: PictureGraph, size: tuple[int, int], output: str, shape: str) -> Exported:
+    """A graph from ``pixels`` of a size to one output of a shape."""
     pixels = torch.randint(0, 256, (2, *size, 3), dtype=torch.uint8)
-    graph = ImageGraph(model, preprocessing)
-    outputs = {"vectors": f"float32[n, {model.config.views}, {model.config.projection_dim}]"}
     shapes = {"pixels": {0: Dim("n", min=1, max=1024)}}
     # Norms folded into convolutions would be weights of their own: stored twice, where the engine folds them anyway.
-    proto = to_onnx(graph, (pixels,), shapes, list(outputs), rewrite=False)
-    return Exported(proto, {"pixels": f"uint8[n, {size[0]}, {size[1]}, 3]"}, outputs)
+    proto = to_onnx(graph, (pixels,), shapes, [output], rewrite=False)
+    return Exported(proto, {"pixels": f"uint8[n, {size[0]}, {size[1]}, 3]"}, {output: shape})
 
 
 def export_text(model: OpenAutoGLM) -> Exported:

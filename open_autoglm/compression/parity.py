@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from open_autoglm.bundle import Bundle, Graph
 from open_autoglm.errors import BundleError
 from open_autoglm.modeling import OpenAutoGLM, OpenAutoGLMConfig, OpenAutoGLMProcessor
+from open_autoglm.modeling.cells import cell_sizes, image_cells
 from open_autoglm.runtime.engine import Engine
 from open_autoglm.runtime.images import Preprocessing
-from open_autoglm.runtime.similarity import Queries, Words, read_similarity
+from open_autoglm.runtime.similarity import Queries, Words, read_similarity, unit
 
 # fp32: what two correct kernels may differ by. int8: where neighbours in a ranking start to swap.
 LOWEST_COSINE = {"fp32": 0.9999, "int8": 0.97}
@@ -42,6 +43,21 @@ def image_parity(model: OpenAutoGLM, preprocessing: Preprocessing, bundle: Bundl
     with torch.no_grad():
         wanted = model.get_image_views(normalised(pixels, preprocessing)).numpy()
     return compared(wanted, Engine(bundle, graph).run(pixels=pixels), graph, "fp32")
+
+
+def cells_parity(model: OpenAutoGLM, preprocessing: Preprocessing, bundle: Bundle, graph: Graph) -> dict[str, float]:
+    """As ``image_parity``, for cells; ``max_length_difference``: how far the lengths of two are apart."""
+    sizes = cell_sizes(preprocessing.height, preprocessing.width)
+    pixels = smooth_pictures(2, *sizes[-1])
+    with torch.no_grad():
+        grids = image_cells(model, normalised(pixels, preprocessing), sizes)
+    wanted = torch.cat([grid.flatten(1, 2) for grid in grids], dim=1).numpy()
+    got = Engine(bundle, graph).run(pixels=pixels)
+    lengths = [np.linalg.norm(cells, axis=-1) for cells in (wanted, got)]
+    apart = float(np.abs(lengths[0] - lengths[1]).max())
+    if not apart <= MOST_APART * float(lengths[0].max()):
+        raise BundleError(f"The graph {graph.file} differs from its model: lengths differ by up to {apart:.4f}.")
+    return {**compared(unit(wanted), unit(got), graph, "fp32"), "max_length_difference": apart}
 
 
 def text_parity(model: OpenAutoGLM, tokenizer: Any, bundle: Bundle, graph: Graph, precision: str) -> dict[str, float]:

@@ -34,6 +34,12 @@ class ImageConcepts(nn.Module):
         mixed: Tensor = torch.where(weights >= least, weights, torch.zeros_like(weights)) @ self.vectors
         return mixed if self.appearance is None else halves(mixed, self.appearance(features))
 
+    def strength(self, features: Tensor) -> Tensor:
+        """How much there is to see [..., 1], before either half is made unit length."""
+        seen = self.classifier if self.appearance is None else self.appearance
+        length: Tensor = seen(features).norm(dim=-1, keepdim=True)
+        return length
+
 
 class TextConcepts(nn.Module):
     """What a sentence means, and how what it names would look, for ``ImageConcepts`` with an ``appearance_dim``.
@@ -70,6 +76,14 @@ class TextConcepts(nn.Module):
 def halves(one: Tensor, other: Tensor) -> Tensor:
     """Two vectors as one in which both count alike."""
     return torch.cat([F.normalize(one, dim=-1), F.normalize(other, dim=-1)], dim=-1)
+
+
+def strength(head: nn.Module, features: Tensor) -> Tensor:
+    """How strongly features [..., hidden] speak for anything, [..., 1]: the length that a head gives them."""
+    if isinstance(head, ImageConcepts):
+        return head.strength(features)
+    length: Tensor = head(features).norm(dim=-1, keepdim=True)
+    return length
 
 
 def make_head(kind: str, hidden: int, config: OpenAutoGLMConfig, concepts: type[nn.Module]) -> nn.Module:

@@ -1,12 +1,12 @@
-"""What is said about a picture: an answer, how sure it is, and the regions it rests on.
+"""What a question about a picture is answered with: text, how sure it is, and where in the picture it was seen.
 
-It knows boxes and probabilities; it knows nothing about how they are found.
+It knows shapes alone; it knows nothing of how an answer comes about.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -17,38 +17,47 @@ from .decoding import ImageSource
 Floats = NDArray[np.float32]
 
 
+def _no_boxes() -> Floats:
+    return np.zeros((0, 4), np.float32)
+
+
+def _none() -> Floats:
+    return np.zeros(0, np.float32)
+
+
+def _no_heat() -> Floats:
+    return np.zeros((1, 1), np.float32)
+
+
 @dataclass(frozen=True)
 class Grounding:
-    """Where in a picture something is.
+    """Where in a picture a text is.
 
-    ``boxes`` float32 [k, 4]: left, top, right, bottom in pixels of the upright picture; ``scores`` float32 [k], the
-    best first; ``heatmap`` float32 [h, w] in 0..1, over the whole picture, coarser than its pixels.
+    - ``boxes`` [k, 4]: x0 y0 x1 y1 in pixels of the upright picture (EXIF rotation applied).
+    - ``scores`` [k], best first: the probability that a box holds what the text says.
+    - ``heatmap`` [h, w] in 0..1: the whole picture in its own shape, possibly smaller; 1 where the text fits best,
+      whether or not it is there at all.
     """
 
-    boxes: Floats
-    scores: Floats
-    heatmap: Floats
+    boxes: Floats = field(default_factory=_no_boxes)
+    scores: Floats = field(default_factory=_none)
+    heatmap: Floats = field(default_factory=_no_heat)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """``text`` is None where the model is less sure than it must be; ``confidence``: the probability that it is right.
-
-    ``regions``: what the answer rests on.
-    """
+    """An answer in words, None where the model cannot tell; ``confidence`` in 0..1; ``regions``: what it rests on."""
 
     text: str | None
     confidence: float
-    regions: Grounding
+    regions: Grounding = field(default_factory=Grounding)
 
 
 class Answering(Protocol):
-    """Answers questions about pictures, in one way or another."""
+    """What answers questions about a picture."""
 
-    def ask(self, image: ImageSource, question: str, choices: Sequence[str] | None = None) -> Answer:
-        """The answer to a question, one of ``choices`` where they are given."""
-        ...
+    def ask(self, image: ImageSource, question: str, choices: Iterable[str] | None = None) -> Answer:
+        """The answer, one of ``choices`` where they are given."""
 
     def verify(self, image: ImageSource, statement: str) -> float:
         """The probability that a statement is true of the picture."""
-        ...

@@ -17,10 +17,11 @@ Floats = NDArray[np.float32]
 
 
 class Match(StrEnum):
-    """Which score is judged: the whole picture's, or that of its best view."""
+    """Which score is judged: the whole picture's, that of its best view, or all that ``presence`` looks at."""
 
     WHOLE = "whole"
     BEST_VIEW = "best_view"
+    PRESENCE = "presence"
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,11 @@ class Picture:
             return 1
         return value if value in _UPRIGHT else 1
 
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels after EXIF rotation."""
+        width, height = self.image.size
+        return (height, width) if self.orientation() >= 5 else (width, height)
+
     def taken(self) -> str | None:
         """When the picture was taken, as EXIF's DateTimeOriginal says: ISO 8601, the camera's local time."""
         try:

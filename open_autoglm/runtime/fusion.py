@@ -5,7 +5,7 @@ It knows a bundle's graphs for it; it knows nothing about how questions are read
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,7 +52,7 @@ class FusionAnswering:
         self.least = float(calibration.get("least_confidence", 0.0))
         self._preprocessing, self._limits, self._tokenizer, self._engine = preprocessing, limits, tokenizer, engine
 
-    def ask(self, image: ImageSource, question: str, choices: Sequence[str] | None = None) -> Answer:
+    def ask(self, image: ImageSource, question: str, choices: Iterable[str] | None = None) -> Answer:
         """One of the answers that the model was trained with, or of ``choices`` among them.
 
         Raises SettingError for a choice that it does not know, TextError for an empty question, ImageError.
@@ -107,10 +107,10 @@ class FusionAnswering:
         )
         return logits, rests
 
-    def _places(self, choices: Sequence[str] | None) -> list[int]:
+    def _places(self, choices: Iterable[str] | None) -> list[int]:
         if choices is None:
             return list(range(len(self.answers)))
-        if isinstance(choices, str) or not choices:
+        if isinstance(choices, str) or not (choices := list(choices)):
             raise SettingError("choices is a list of at least one answer: put a single one into [ ].")
         known = {answer.casefold(): place for place, answer in enumerate(self.answers)}
         for choice in choices:

@@ -100,9 +100,7 @@ def seen(
 
 def size(source: bytes) -> tuple[int, int]:
     """Width and height in pixels after EXIF rotation, from the header alone. Raises ImageError."""
-    opened = open_picture(source, ImageLimits(max_bytes=len(source), max_pixels=2**62))
-    width, height = opened.image.size
-    return (height, width) if opened.orientation() >= 5 else (width, height)
+    return open_picture(source, ImageLimits(max_bytes=len(source), max_pixels=2**62)).size()
 
 
 def taken(source: bytes) -> str | None:

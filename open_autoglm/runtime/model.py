@@ -1,4 +1,4 @@
-"""The model at run time: pictures and texts to vectors of the shared space, and labels to probabilities.
+"""The model at run time: pictures and texts to vectors of the shared space, and questions to answers.
 
 It joins a bundle's graphs, preprocessing and calibration; it knows nothing about PyTorch, indexes or serving.
 """
@@ -6,7 +6,7 @@ It joins a bundle's graphs, preprocessing and calibration; it knows nothing abou
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cached_property
 from threading import Lock
 from typing import Any, TypeVar
@@ -18,13 +18,15 @@ from PIL.Image import Image
 from open_autoglm.bundle import Bundle
 from open_autoglm.errors import BundleError, SettingError
 
-from .answers import Answer, Answering
+from .answers import Answer, Answering, Grounding
+from .asking import AlignmentAnswers
 from .calibration import Calibration, Match
 from .engine import Engine
 from .fusion import FusionAnswering
 from .images import ImageLimits, ImageSource, Preprocessing, prepare
 from .similarity import Queries, Similarity, Words, read_similarity
 from .text import TextTokenizer
+from .vocabulary import Vocabulary
 
 NONE_OF_THESE = "none of these"
 Floats = NDArray[np.float32]
@@ -88,6 +90,10 @@ class Model:
         """Unit vectors [n, views, dimension] of prepared pictures [n, height, width, 3]: the whole, then regions."""
         return self._engine("image").run(pixels=pixels)
 
+    def embed_cells(self, pixels: NDArray[np.uint8]) -> Floats:
+        """Cells [n, cells, dimension] of pictures as the graph of cells takes them; ``seeing`` says what they are."""
+        return self._engine("cells").run(pixels=pixels)
+
     def embed_texts(self, texts: Iterable[str], batch_size: int = 32) -> Floats:
         """Unit vectors [n, dimension] of sentences; long ones are cut. TextError names an empty or unknown one."""
         return self._embed_texts(texts, batch_size, words=False).vectors
@@ -112,17 +118,17 @@ class Model:
         named = zip([*names, NONE_OF_THESE], (weights / weights.sum()).tolist(), strict=True)
         return dict(sorted(named, key=lambda pair: -pair[1]))
 
-    def ask(self, image: ImageSource, question: str, choices: Sequence[str] | None = None) -> Answer:
-        """The answer to a question about a picture, one of ``choices`` where they are given, and what it rests on.
+    def ground(self, image: ImageSource, text: str) -> Grounding:
+        """Where in a picture a text is; SettingError for a model whose picture tower has no map."""
+        return AlignmentAnswers(self).ground(image, text)
 
-        Its text is None below the calibrated confidence. TextError for an empty question, ImageError for a picture that
-        cannot be used.
-        """
-        return self._answering.ask(image, question, choices)
+    def ask(self, image: ImageSource, question: str, choices: Iterable[str] | None = None) -> Answer:
+        """The answer to a question about a picture, one of ``choices`` where given; its text is None if unsure."""
+        return self.answering.ask(image, question, choices)
 
     def verify(self, image: ImageSource, statement: str) -> float:
-        """The probability that a statement is true of the picture. Raises as ``ask`` does."""
-        return self._answering.verify(image, statement)
+        """The calibrated probability that a statement is true of a picture."""
+        return self.answering.verify(image, statement)
 
     def cutoff(self, queries: Floats) -> Floats:
         """For text vectors [q, dimension], the search score [q] below which a picture does not match."""
@@ -169,16 +175,27 @@ class Model:
         """What a score means, as measured when the bundle was made."""
         return Calibration.read(self.bundle)
 
-    @property
-    def _answering(self) -> Answering:
-        return self.fusion
-
     @cached_property
     def fusion(self) -> FusionAnswering:
         """The fusion decoder. SettingError for a model that has none."""
         if not self.bundle.manifest.fusion:
             raise SettingError(f"{self.name} has no fusion decoder, which answers: use another bundle.")
         return FusionAnswering(self.bundle, self.preprocessing, self.limits, self._tokenizer, self._engine)
+
+    @cached_property
+    def answering(self) -> Answering:
+        """What answers questions: the fusion decoder where the bundle has one, otherwise the shared space."""
+        return self.fusion if self.bundle.manifest.fusion else AlignmentAnswers(self)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The names of things that the bundle knows."""
+        return Vocabulary.read(self.bundle)
+
+    @cached_property
+    def known_names(self) -> frozenset[str]:
+        """The vocabulary's names in lower case."""
+        return frozenset(name.lower() for name in self.vocabulary.names)
 
     @cached_property
     def _tokenizer(self) -> TextTokenizer:

@@ -1,0 +1,123 @@
+"""Answers questions about a picture by alignment alone: by how close the picture, and parts of it, are to words.
+
+It knows what similarity can carry, and says of everything else that it cannot tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .answers import Answer, Grounding
+from .decoding import ImageSource
+from .grounding import direction, ground
+from .presence import calibrated, presence
+from .questions import Kind, Question, read_question, read_statement, sentence
+from .seeing import Seen, need_cells, see
+
+if TYPE_CHECKING:
+    from .model import Model
+
+LEAST_SURE = 0.6  # below this confidence an answer is no better than "I can't tell"
+MOST_OF_IT = 0.6  # of the picture's area: a box that holds more has no other place to name
+PLACES = (
+    ("in the upper left", "at the top", "in the upper right"),
+    ("on the left", "in the middle", "on the right"),
+    ("in the lower left", "at the bottom", "in the lower right"),
+)
+
+
+class AlignmentAnswers:
+    """``Answering`` for a model that has towers and nothing on top of them."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    def ground(self, image: ImageSource, text: str) -> Grounding:
+        """Where a text is in the picture. SettingError for a model without cells, TextError for one without words."""
+        need_cells(self.model)
+        self.model.embed_texts([text])
+        return self._ground(see(self.model, image), text)
+
+    def verify(self, image: ImageSource, statement: str) -> float:
+        """The probability that a statement is true of the picture; what relates things to each other hardly counts."""
+        worded, denied = read_statement(statement)
+        probability = self._presence(see(self.model, image), worded)
+        return 1 - probability if denied else probability
+
+    def ask(self, image: ImageSource, question: str, choices: Iterable[str] | None = None) -> Answer:
+        """Answers what is there, what it is, where and how many; anything else with None.
+
+        With ``choices`` the answer is the one that fits best, whatever the question. The confidence of a place or a
+        number is that the thing is there. Raises TextError for a question that is empty or endless.
+        """
+        read = read_question(question, self.model.known_names)
+        if choices is not None:
+            return self._choose(image, choices)
+        if read.kind is Kind.OTHER:
+            return Answer(None, 0.0)
+        seen = see(self.model, image)
+        if read.kind is Kind.NAME:
+            return self._name(image, seen)
+        return self.look_for(seen, read)
+
+    def look_for(self, seen: Seen, question: Question) -> Answer:
+        """The answer to a question after one thing: whether it is there, where, or how many."""
+        probability = self._presence(seen, sentence(question.subject))
+        confidence = max(probability, 1 - probability)
+        if probability < 0.5:
+            absent = {Kind.PRESENCE: "no", Kind.PLACE: "not in the picture", Kind.COUNT: "0"}
+            return self._sure(absent[question.kind], confidence, Grounding())
+        regions = self._ground(seen, question.subject, probability)
+        if question.kind is Kind.PRESENCE:
+            return self._sure("yes", confidence, regions)
+        if not len(regions.boxes):
+            return Answer(None, 0.0)
+        if question.kind is Kind.COUNT:
+            return self._sure(str(len(regions.boxes)), confidence, regions)
+        return self._sure(place(regions.boxes[0], seen.width, seen.height), confidence, regions)
+
+    def _choose(self, image: ImageSource, choices: Iterable[str]) -> Answer:
+        probabilities = self.model.classify(image, choices)
+        best = next(iter(probabilities))
+        given = {name: value for name, value in probabilities.items() if name != "none of these"}
+        if best not in given:
+            return Answer(None, 1 - probabilities[best])
+        return self._sure(best, given[best], self._ground(see(self.model, image), best))
+
+    def _name(self, image: ImageSource, seen: Seen) -> Answer:
+        names = self.model.vocabulary.names
+        if not names:
+            return Answer(None, 0.0)
+        probabilities = self.model.vocabulary.recognise(seen.views[0])
+        if probabilities is None:
+            return self._choose(image, names)
+        best = int(probabilities.argmax())
+        return self._sure(names[best], float(probabilities[best]), self._ground(seen, names[best]))
+
+    @staticmethod
+    def _sure(text: str, confidence: float, regions: Grounding) -> Answer:
+        return Answer(text if confidence >= LEAST_SURE else None, confidence, regions)
+
+    def _presence(self, seen: Seen, statement: str) -> float:
+        return presence(self.model, seen, self.model.embed_queries([statement]))
+
+    def _ground(self, seen: Seen, text: str, probability: float | None = None) -> Grounding:
+        """Where a text is; without calibration the boxes' scores compare them with each other alone."""
+        if not seen.grids:
+            return Grounding()
+        queries = self.model.embed_queries([text])
+        if probability is None:
+            probability = self._presence(seen, sentence(text)) if calibrated(self.model) else 1.0
+        return ground(seen, direction(self.model.similarity, queries)[0], probability)
+
+
+def place(box: np.ndarray, width: int, height: int) -> str:
+    """Where a box lies in a picture, in words."""
+    x0, y0, x1, y1 = box.tolist()
+    if (x1 - x0) * (y1 - y0) > MOST_OF_IT * width * height:
+        return "all over the picture"
+    column, row = (min(2, int(3 * middle)) for middle in ((x0 + x1) / 2 / width, (y0 + y1) / 2 / height))
+    return PLACES[row][column]
