@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from open_autoglm.bundle import find_bundle
 from open_autoglm.data import PairCollator, QuestionCollator, QuestionDataset
 from open_autoglm.errors import DataError, SettingError
 from open_autoglm.modeling import OpenAutoGLM, OpenAutoGLMConfig, OpenAutoGLMProcessor
@@ -73,10 +74,20 @@ class AnswerStep:
         return Result(loss.detach(), {"accuracy": right})
 
 
+def has_fusion(start: str) -> bool:
+    """Whether a bundle or hub id has a fusion decoder to go on from, with the answers that it chooses from."""
+    try:
+        return OpenAutoGLMConfig.from_pretrained(find_bundle(start) or start).fusion is not None
+    except (OSError, ValueError):
+        return False  # what is wrong with it is said where it is loaded
+
+
 class Answering:
     """Several questions a picture a step; the answers are those of the training data, the most frequent first."""
 
     def configured(self, settings: ModelSettings, splits: Splits) -> ModelSettings:
+        if "fusion" not in settings.config and settings.start is not None and has_fusion(settings.start):
+            return settings
         fusion = dict(settings.config.get("fusion") or {})
         if not fusion.get("answers"):
             counts = Counter(answer for record in splits.train for answer in record.answers)

@@ -6,8 +6,9 @@ grammar reads in them (kind ``heard``). From the repository root:
 
     .venv/bin/python scripts/nlvr/make.py --to build/nlvr --pictures 60000 --data ../shared/data/nlvr
 
-writes ``build/nlvr/train.parquet`` with the columns identifier, sentence, label ("true" or "false"), image (PNG) and
-kind. What stands before the last dash of an identifier names the example, whose pictures belong into one split.
+writes into ``build/nlvr``: ``train.parquet`` with the columns identifier, sentence, label ("true", "false" or, where a
+question counts, the number), image (PNG) and kind; ``counts.parquet``, the questions that count alone; and
+``tokenizer``. What stands before the last dash of an identifier names the example, whose pictures belong into one split.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 if not __package__:  # run as a file: the modules beside it are found from the repository root
@@ -35,6 +37,7 @@ from scripts.nlvr.grammar import Sentence
 from scripts.nlvr.reading import heard
 from scripts.nlvr.real import real_rows
 from scripts.nlvr.sentences import grammar
+from scripts.nlvr.vocabulary import write_tokenizer
 
 ALBUM = 512  # scenes among which the pairs for a sentence are looked for; also the pictures of a row group
 SCHEMA = pa.schema(
@@ -94,8 +97,20 @@ def write(target: Path, groups: Iterator[list[Row]], real: list[Row], share: flo
     return written
 
 
+def write_counts(train: Path, target: Path) -> int:
+    """The questions that count alone, for a model to begin with; how many."""
+    written = 0
+    with pq.ParquetFile(train) as rows, pq.ParquetWriter(target, SCHEMA, compression="zstd") as writer:
+        for number in range(rows.num_row_groups):
+            group = rows.read_row_group(number)
+            chosen = group.filter(pc.equal(group["kind"], "counts"))
+            writer.write_table(chosen)
+            written += len(chosen)
+    return written
+
+
 def main() -> None:
-    """Reads the command line and writes the file."""
+    """Reads the command line and writes the files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--to", type=Path, required=True, help="the folder to write train.parquet into")
     parser.add_argument("--pictures", type=int, default=60_000, help="how many pictures to make")
@@ -115,7 +130,11 @@ def main() -> None:
     told = heard(source) if source else {}
     target = asked.to / "train.parquet"
     rows = write(target, albums(asked.seed, asked.pictures, asked.sentences, told), real, asked.share, asked.seed)
-    print(f"{rows} rows written to {target} in {time.monotonic() - started:.0f} s.")
+    counting = write_counts(target, asked.to / "counts.parquet")
+    write_tokenizer(
+        pq.read_table(target, columns=["sentence"])["sentence"].unique().to_pylist(), asked.to / "tokenizer"
+    )
+    print(f"{rows} rows, {counting} of which count, written to {asked.to} in {time.monotonic() - started:.0f} s.")
 
 
 if __name__ == "__main__":

@@ -1,32 +1,19 @@
-"""Makes the NLVR model's tokenizer: word pieces of its training sentences, lower case.
+"""The NLVR model's tokenizer: word pieces of its training sentences, lower case.
 
-.venv/bin/python scripts/nlvr/vocabulary.py build/nlvr/train.parquet --to build/nlvr/tokenizer
+It knows sentences; it knows nothing about scenes.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-import pyarrow.parquet as pq
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 PIECES = 800
 MOST_TOKENS = 64
-
-
-def main() -> None:
-    """Reads the sentences and writes the tokenizer."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="train.parquet of make.py")
-    parser.add_argument("--to", type=Path, required=True, help="folder to write")
-    arguments = parser.parse_args()
-    sentences = pq.read_table(arguments.data, columns=["sentence"])["sentence"].unique().to_pylist()
-    write_tokenizer(sentences, arguments.to)
-    print(f"{len(sentences):,} sentences, at most {PIECES} word pieces: {arguments.to}")
 
 
 def write_tokenizer(sentences: Iterable[str], folder: Path) -> None:
@@ -49,7 +36,3 @@ def write_tokenizer(sentences: Iterable[str], folder: Path) -> None:
         sep_token=last,
         model_max_length=MOST_TOKENS,
     ).save_pretrained(folder)
-
-
-if __name__ == "__main__":
-    main()
