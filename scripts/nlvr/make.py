@@ -7,8 +7,8 @@ grammar reads in them (kind ``heard``). From the repository root:
     .venv/bin/python scripts/nlvr/make.py --to build/nlvr --pictures 60000 --data ../shared/data/nlvr
 
 writes into ``build/nlvr``: ``train.parquet`` with the columns identifier, sentence, label ("true", "false" or, where a
-question counts, the number), image (PNG) and kind; ``counts.parquet``, the questions that count alone; and
-``tokenizer``. What stands before the last dash of an identifier names the example, whose pictures belong into one split.
+question counts, the number), image (PNG) and kind; ``counts.parquet``, the questions that count alone; ``tokenizer``.
+What stands before the last dash of an identifier names the example, whose pictures belong into one split.
 """
 
 from __future__ import annotations
