@@ -93,7 +93,7 @@ def test_the_bundle_answers_as_the_model_does(outcome: Outcome, folder: Path) ->
 
     torch_model = OpenAutoGLM.from_pretrained(outcome.bundle).eval()
     processor = OpenAutoGLMProcessor.from_pretrained(outcome.bundle)
-    batch = processor(text=["a photo"], images=[photo], return_tensors="pt")
+    batch = processor(text=["a photo"], images=[str(photo)], return_tensors="pt")
     fusion = model.fusion
     looked = fusion.look(fusion.prepare(photo))
     with torch.no_grad():
@@ -139,9 +139,15 @@ def test_masked_regions_and_words_change_nothing(outcome: Outcome) -> None:
         assert torch.allclose(model(regions, words), model(*more, *masks), atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["attention_weighted", "gated", "concatenation"])
+@pytest.mark.parametrize("kind", ["attention_weighted", "gated", "concatenation", "cross_attention"])
 def test_every_fusion_trains_and_ships(folder: Path, tmp_path: Path, kind: str) -> None:
-    model = {"config": {"fusion": FUSION | {"kind": kind, "region_layers": 1}, "aligned": False}}
+    model = {
+        "config": {
+            "fusion": FUSION
+            | {"kind": kind, "region_layers": 1, "both_ways": kind == "cross_attention", "sigmoid": True},
+            "aligned": False,
+        }
+    }
     changes = {"output": {"folder": str(tmp_path), "log_every": 1}, "evaluation": {}}
     made = settings(folder, model=model, optimisation={"steps": 2, "learning_rate": 1e-3, "batch_size": 12}, **changes)
     bundle = train(recipe(folder, **made)).bundle
