@@ -124,7 +124,7 @@ def test_the_bundle_gives_the_checkpoint_s_own_vectors(checkpoint: tuple[Any, An
     padding = "max_length" if isinstance(model, SiglipModel) else True
     batch = processor(text=TEXTS, images=pictures(), padding=padding, max_length=12, return_tensors="pt")
     with torch.no_grad():
-        output = model.align(
+        output = model(
             input_ids=batch["input_ids"],
             pixel_values=batch["pixel_values"],
             attention_mask=None if padding == "max_length" else batch["attention_mask"],

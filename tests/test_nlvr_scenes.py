@@ -14,7 +14,7 @@ from PIL import Image
 
 from scripts.nlvr.drawing import PALETTE, draw, encode
 from scripts.nlvr.grammar import Grammar, Senseless
-from scripts.nlvr.make import albums, write
+from scripts.nlvr.make import COUNTS, albums, write, write_counts
 from scripts.nlvr.reading import heard, plain, reading, scene_of, truth
 from scripts.nlvr.real import ORDERS, numbered, png, real_rows, reorder
 from scripts.nlvr.scenes import SIDE, Scene, Thing, scattered, tower, towers
@@ -200,7 +200,10 @@ def test_the_file_holds_made_and_real_rows(tmp_path: Path) -> None:
     assert len(written) == count
     shares = Counter(row["kind"] == "real" for row in written)
     assert shares[True] / count == pytest.approx(0.1, abs=0.02)
-    assert {row["label"] for row in written} == {"true", "false"}
+    counted = {row["label"] for row in written if row["kind"] == "counts"}
+    assert counted and all(label.isdigit() for label in counted)
+    assert {row["label"] for row in written if row["kind"] != "counts"} == {"true", "false"}
+    assert write_counts(tmp_path / "train.parquet", tmp_path / "counts.parquet") == 64 * COUNTS
 
 
 @real

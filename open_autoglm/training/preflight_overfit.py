@@ -70,7 +70,7 @@ def check_overfit(
         if run.trainer.interruption.requested:
             raise KeyboardInterrupt  # what a trial that was stopped would say is nothing to go by
         found = outcome(run.trainer, len(chosen), time.monotonic() - begun)
-        config = run.trainer.alignment.model.config
+        config = run.trainer.module.model.config
     return found, verdict(found, recipe, several_views=bool(config.whole_sizes or config.region_grids))
 
 
