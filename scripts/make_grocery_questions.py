@@ -23,24 +23,55 @@ import pyarrow.parquet as pq
 from open_autoglm.data.captions import as_words
 
 # The last wording of each list is kept back: training does not see it, validation asks in all of them.
-WHAT = ("What is this?", "What is in the picture?", "Which product is this?", "What am I holding?",
-        "What is it called?", "Name this product.", "What did I pick up?")  # fmt: skip
-CATEGORY = ("Which category?", "Which category is it?", "What category does this belong to?",
-            "What type of food is it?", "Which shelf label does it go under?",
-            "What sort of grocery is it?")  # fmt: skip
-GROUP = ("Is it a fruit, a vegetable or a package?", "Fruit, vegetable or package?",
-         "Which department: fruit, vegetables or packages?", "Is this fruit, vegetable or packaged food?")  # fmt: skip
-IS_IT = ("Is this {}?", "Is it {}?", "Is that {} in the picture?", "This is {}.", "Does the photo show {}?",
-         "Am I holding {}?", "The picture shows {}.", "Would you call this {}?")  # fmt: skip
-ORGANIC = ("Is it organic?", "Is this organic?", "This is organically grown or made.", "Is it an organic product?")
-COUNTRY = ("Where does it come from?", "Which country is it from?", "What is the country of origin?",
-           "In which country was it grown or made?")  # fmt: skip
-BRAND = ("Which brand is it?", "What brand is this?", "Who makes it?", "Which company is it from?")
-VOLUME = ("How much is in the package?", "How large is the package?", "What is the volume or weight?",
-          "How much does the package hold?")  # fmt: skip
-FAT = ("How much fat is in 100 g?", "How much fat does it have?", "What is its fat content?", "How fatty is it?")
-SUGAR = ("How much sugar is in 100 g?", "How much sugar does it have?", "What is its sugar content?",
-         "How sugary is it?")  # fmt: skip
+WHAT = (
+    *("What is this?", "What is in the picture?", "Which product is this?", "What am I holding?"),
+    *("What is it called?", "Name this product.", "What do you see?"),
+    "What did I pick up?",
+)
+CATEGORY = (
+    *("Which category?", "Which category is it?", "What category does this belong to?", "What type of food is it?"),
+    *("What kind of grocery is this?", "Which shelf label does it go under?"),
+    "What sort of grocery is it?",
+)
+GROUP = (
+    *("Is it a fruit, a vegetable or a package?", "Fruit, vegetable or package?"),
+    *("Which department: fruit, vegetables or packages?", "Fruit department, vegetable department or packages?"),
+    "Is this fruit, vegetable or packaged food?",
+)
+IS_IT = (
+    *("Is this {}?", "Is it {}?", "Is that {} in the picture?", "This is {}.", "Does the photo show {}?"),
+    *("Am I holding {}?", "The picture shows {}.", "Can you see {}?"),
+    "Would you call this {}?",
+)
+ORGANIC = (
+    *("Is it organic?", "Is this organic?", "This is organically grown or made.", "Is it ecological?"),
+    "Is it an organic product?",
+)
+COUNTRY = (
+    *("Where does it come from?", "Which country is it from?", "What is the country of origin?", "Where is it from?"),
+    *("Where was it grown or made?", "In which country was it produced?"),
+    "Which country does this come from?",
+)
+BRAND = (
+    *("Which brand is it?", "What brand is this?", "Who makes it?", "Who is the manufacturer?"),
+    *("What company makes this?", "What is the brand name?"),
+    "Which company is it from?",
+)
+VOLUME = (
+    *("How much is in the package?", "How large is the package?", "What is the volume or weight?"),
+    *("How big is it?", "What does the package hold?"),
+    "How much does the package hold?",
+)
+FAT = (
+    *("How much fat is in 100 g?", "How much fat does it have?", "What is its fat content?"),
+    *("How many grams of fat?", "How much fat per 100 g?"),
+    "How fatty is it?",
+)
+SUGAR = (
+    *("How much sugar is in 100 g?", "How much sugar does it have?", "What is its sugar content?"),
+    *("How many grams of sugar?", "How much sugar per 100 g?"),
+    "How sugary is it?",
+)
 
 DRINKS = {"Juice", "Milk", "Oat-Milk", "Soy-Milk"}
 BETWEEN = {"Sour-Milk"}  # drunk by some and eaten with a spoon by others: not asked about
@@ -133,7 +164,7 @@ def product(row: dict[str, Any], group: str) -> Product:
         return f"{round(2 * float(found)) / 2:g} g" if found else None
 
     country = find(r"(?:Country|Manufacturing country)[^:\n]*: *([^,\n]+)")
-    volume = find(r"Manufacturer and volume:[^,\n]*, *(\d+[a-z]+)")
+    volume = find(r"Manufacturer and volume:[^,\n]*,\s*(\d+[a-z]+)")
     return Product(
         row["fine"],
         row["coarse"],

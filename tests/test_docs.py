@@ -51,7 +51,8 @@ def test_an_example_runs(code: str, desk: Path) -> None:
 
 
 GUIDE = (ROOT / "docs" / "train-on-my-data.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
+ANSWERS = (ROOT / "docs" / "train-to-answer.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```yaml\n(.*?)```", GUIDE + ANSWERS, re.DOTALL)
 
 
 def recipe_keys() -> dict[str, str]:

@@ -13,7 +13,7 @@ import pytest
 from scripts.make_grocery_questions import IS_IT, WHAT, Asked, catalogue, product, write
 
 MILK = """Title: Mellanmjölk Ekologisk 1,5%
-Manufacturer and volume: GARANT EKO , 1l
+Manufacturer and volume: GARANT EKO ,\u00a01l
 Manufacturing country: Sverige
 Nutrition values per 100 gram:
    fett ca 1.50 gram
