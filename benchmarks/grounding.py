@@ -125,9 +125,8 @@ def presence_figures(
     draws = [draw(there, seed) for seed in range(DRAWS)]
     right = [np.mean([(chances[cell] > 0.5) == there[cell] for cell in cells]) for cells in draws]
     answers = AlignmentAnswers(model)
-    asked = [
-        answers.look_for(seen[row], read_question(f"Is there a {categories[column]}?")).text for row, column in draws[0]
-    ]
+    questions = [read_question(f"Is there a {name}?", model.known_names) for name in categories]
+    asked = [answers.look_for(seen[row], questions[column]).text for row, column in draws[0]]
     wanted = ["yes" if there[cell] else "no" for cell in draws[0]]
     given = [(text, want) for text, want in zip(asked, wanted, strict=True) if text is not None]
     return {

@@ -13,7 +13,8 @@ from PIL import Image
 
 import open_autoglm
 from open_autoglm.errors import ImageError, SettingError, TextError
-from open_autoglm.runtime.model import NONE_OF_THESE, Model
+from open_autoglm.runtime.calibration import NONE_OF_THESE
+from open_autoglm.runtime.model import Model
 from open_autoglm.runtime.similarity import best_view, cosine
 
 SAMPLES = Path(__file__).parent.parent / "samples"

@@ -25,7 +25,7 @@ from open_autoglm.errors import BundleError, SettingError
 from open_autoglm.evaluation.evaluate import evaluate
 from open_autoglm.modeling import OpenAutoGLM, OpenAutoGLMImageProcessor, OpenAutoGLMProcessor
 from open_autoglm.modeling.similarity import Features, Parts, RegionWord
-from open_autoglm.runtime.model import NONE_OF_THESE
+from open_autoglm.runtime.calibration import NONE_OF_THESE
 from open_autoglm.runtime.similarity import Cosine
 from open_autoglm.search import Index
 from open_autoglm.training.building import build_model

@@ -11,7 +11,7 @@ import pytest
 import open_autoglm
 from open_autoglm.bundle import amend
 from open_autoglm.data import DataSettings, Records, open_source
-from open_autoglm.runtime.model import NONE_OF_THESE
+from open_autoglm.runtime.calibration import NONE_OF_THESE
 from open_autoglm.training.calibrating import calibration
 
 ROOT = Path(__file__).parent.parent

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from open_autoglm.bundle import Bundle
 
 Floats = NDArray[np.float32]
+NONE_OF_THESE = "none of these"
 
 
 class Match(StrEnum):

@@ -20,7 +20,7 @@ from open_autoglm.errors import BundleError, SettingError
 
 from .answers import Answer, Answering, Grounding
 from .asking import AlignmentAnswers
-from .calibration import Calibration, Match
+from .calibration import NONE_OF_THESE, Calibration, Match
 from .engine import Engine
 from .fusion import FusionAnswering
 from .images import ImageLimits, ImageSource, Preprocessing, prepare
@@ -28,7 +28,6 @@ from .similarity import Queries, Similarity, Words, read_similarity
 from .text import TextTokenizer
 from .vocabulary import Vocabulary
 
-NONE_OF_THESE = "none of these"
 Floats = NDArray[np.float32]
 T = TypeVar("T")
 

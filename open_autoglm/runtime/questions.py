@@ -66,17 +66,18 @@ _ARTICLE = re.compile(r"^(?:a|an|the|any|some|all|my)\s+", re.IGNORECASE)
 _BEYOND = re.compile(
     r"\b(?:left|right|above|below|under|over|behind|between|beside|near|next|front|inside|outside"
     r"|not|no|never|without|than|more|less|most|least|both|only|\w+n't|because|if|and|or"
-    r"|two|three|four|five|six|seven|eight|nine|ten|\d+"
-    r"|red|green|blue|yellow|orange|purple|violet|pink|brown|black|white|grey|gray|colou?r(?:ed)?)\b",
+    r"|two|three|four|five|six|seven|eight|nine|ten|\d+|colou?r(?:ed)?"
+    r"|(?:red|green|blue|yellow|orange|purple|violet|pink|brown|black|white|grey|gray)(?=\s))\b",
     re.IGNORECASE,
 )
+_PLURAL = re.compile(r"[^sui]s$", re.IGNORECASE)  # dogs, but no bus, glass or tennis
 _DENIED = re.compile(r"(?:no|not a|not an|not any)\s+(.+)", re.IGNORECASE)
 
 
 def read_question(question: str, known: Collection[str] = ()) -> Question:
     """The question's kind and subject. TextError for one that is empty, or longer than ``LONGEST`` characters.
 
-    ``known``: names in lower case that may be asked for whatever words they hold, as in "orange".
+    ``known``: names in lower case that may be asked for whatever words they hold, as in "red wine".
     """
     text = tidied(question)
     for kind, pattern in _PATTERNS:
@@ -121,6 +122,6 @@ def beyond(subject: str, known: Collection[str] = ()) -> bool:
 def sentence(subject: str) -> str:
     """A statement that a subject is there, as calibrations are fitted for it."""
     noun = bare(subject)
-    plural = noun.endswith("s") and not noun.endswith("ss") and not re.match(r"(?:a|an)\s", subject, re.IGNORECASE)
+    plural = _PLURAL.search(noun) and not re.match(r"(?:a|an)\s", subject, re.IGNORECASE)
     article = "an" if noun[:1].lower() in "aeiou" else "a"
     return f"there are {noun} in the picture" if plural else f"there is {article} {noun} in the picture"
