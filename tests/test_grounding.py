@@ -50,7 +50,7 @@ def test_boxes_lie_in_the_picture_with_probabilities_best_first(model: Model, pa
     assert found.boxes.shape == (len(found.scores), 4)
     assert (found.boxes[:, :2] < found.boxes[:, 2:]).all()
     assert (found.boxes >= 0).all() and (found.boxes <= [800, 400, 800, 400]).all()
-    assert (np.diff(found.scores) <= 0).all() and 0 <= found.scores.min() and found.scores.max() <= 1
+    assert (np.diff(found.scores) <= 0).all() and found.scores.min() >= 0 and found.scores.max() <= 1
     assert found.heatmap.shape == (256, 512)  # the picture's shape
     assert found.heatmap.min() >= 0 and found.heatmap.max() == pytest.approx(1, abs=0.02)
 
