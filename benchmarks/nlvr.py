@@ -1,11 +1,11 @@
-"""Is the sentence true of the picture? The shipped reasoning model on Cornell NLVR's public test split.
+"""Is the sentence true of the picture? The model of ``recipes/nlvr.yaml`` on Cornell NLVR's public test split.
 
 Each picture is judged in all six orders of its three boxes, from its pixels alone, without torch. Accuracy is over all
 of these; consistent is a sentence that is judged right of all its pictures in all their orders. Controls: the same
 model without the picture (an empty one in its place) and without the sentence (the same words for all).
 
 Published, from pictures, trained on all 12.4 thousand labelled examples: majority class 56 %, neural module networks
-66 %, CNN-BiATT 69.7 %, CMM 69.9 %. This model was trained on 1,000 of those and on drawn scenes with generated
+66 %, CNN-BiATT 69.7 %, CMM 69.9 %. This model is trained on 1,000 of those and on drawn scenes with generated
 sentences (``scripts/nlvr``), and tuned on dev.
 """
 
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="every fifteenth picture")
     parser.add_argument("--data", type=Path, default=DATA, help="folder with dev.parquet and test.parquet")
     parser.add_argument("--split", default="test", choices=["dev", "test"])
-    parser.add_argument("--model", default="open-autoglm-nlvr")
+    parser.add_argument("--model", default="runs/open-autoglm-nlvr/bundle")
     arguments = parser.parse_args()
     began = time.perf_counter()
     fusion = open_autoglm.load(arguments.model).fusion
