@@ -11,7 +11,7 @@ import open_autoglm
 from open_autoglm.errors import ImageError, SettingError, TextError
 from open_autoglm.runtime.asking import LEAST_SURE, place
 from open_autoglm.runtime.model import Model
-from open_autoglm.runtime.questions import Kind, Question, read_question, read_statement, sentence
+from open_autoglm.runtime.questions import Kind, Question, Statement, read_question, read_statement, sentence
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 BANANA = SAMPLES / "grocery" / "banana.jpg"
@@ -59,16 +59,17 @@ def test_a_known_name_may_hold_any_word() -> None:
     assert read_question("Is there red wine?", {"red wine"}) == Question(Kind.PRESENCE, "red wine")
 
 
-def test_statements_are_worded_alike_and_denials_noticed() -> None:
-    assert read_statement("There is a dog.") == ("there is a dog in the picture", False)
-    assert read_statement("the photo shows dogs") == ("there are dogs in the picture", False)
-    assert read_statement("there is no umbrella") == ("there is an umbrella in the picture", True)
-    assert read_statement("children play on the beach") == ("children play on the beach", False)
+def test_statements_are_read_and_denials_noticed() -> None:
+    assert read_statement("There is a dog.") == Statement("There is a dog", "a dog")
+    assert read_statement("the photo shows dogs") == Statement("the photo shows dogs", "dogs")
+    assert read_statement("there is no umbrella") == Statement("there is no umbrella", "umbrella", denied=True)
+    assert read_statement("children play on the beach") == Statement("children play on the beach")
 
 
 @pytest.mark.parametrize(("subject", "worded"), [("the bus", "a bus"), ("apple", "an apple"), ("glass", "a glass")])
 def test_things_get_their_article(subject: str, worded: str) -> None:
     assert sentence(subject) == f"there is {worded} in the picture"
+    assert sentence("any dogs") == "there are dogs in the picture"
 
 
 @pytest.mark.parametrize("question", ["", "  \n", "???", "is there " + "a very " * 200 + "small dog?"])
@@ -93,8 +94,8 @@ def test_verify_gives_probabilities_and_denials_the_rest(model: Model) -> None:
 
 
 def test_a_thing_is_named_and_found(model: Model) -> None:
-    answer = model.ask(BANANA, "What is this?")
-    assert answer.text == "banana"
+    answer = model.ask(SAMPLES / "grocery" / "pineapple.jpg", "What is this?")
+    assert answer.text == "pineapple"
     assert len(answer.regions.boxes)
 
 
@@ -103,6 +104,13 @@ def test_choices_are_answered_by_one_of_them_or_by_none(model: Model) -> None:
     assert model.ask(BANANA, "what is this?", ["fire engine", "laptop"]).text is None
     with pytest.raises(SettingError, match="at least one label"):
         model.ask(BANANA, "what is this?", [])
+
+
+def test_a_trained_bundle_answers_with_its_own_names() -> None:
+    model = open_autoglm.load("open-autoglm-grocery")
+    assert model.ask(BANANA, "what is this?").text == "Banana"
+    assert model.ask(BANANA, "is there a banana?").text == "yes"
+    assert model.ask(BANANA, "is there an oat milk?").text == "no"
 
 
 def test_a_place_is_said_in_words(model: Model) -> None:

@@ -28,6 +28,7 @@ from open_autoglm.errors import ImageError, MissingExtra, needing
 
 WORDS = [*([name] for name in COMMANDS), ["bundle"], ["bundle", "show"], ["bundle", "verify"]]
 AUTOGLM = [sys.executable, "-m", "open_autoglm"]
+SAMPLES = Path(__file__).parent.parent / "samples" / "grocery"
 COLOURS = {"red.png": (220, 20, 20), "green.png": (20, 160, 20), "blue.png": (20, 20, 220)}
 
 
@@ -417,6 +418,37 @@ def test_index_of_another_model(shared: Path, tmp_path: Path) -> None:
         ["index", shared / "pictures", "--to", copy],
     ):
         assert "other" in mistake(*command, "--model", other)
+
+
+def test_ask_answers_with_regions_and_draws_them(tmp_path: Path) -> None:
+    photo = SAMPLES / "pineapple.jpg"
+    answer = document("ask", photo, "is there a pineapple?")
+    assert answer["answer"] == "yes" and 0.6 <= answer["confidence"] <= 1
+    assert all(len(region["box"]) == 4 and 0 <= region["score"] <= 1 for region in answer["regions"])
+    drawn = autoglm("ask", photo, "where is the pineapple?", "--show", tmp_path / "where.png")
+    assert drawn.exit_code == 0 and "% sure)" in drawn.stdout, drawn.stderr
+    with Image.open(tmp_path / "where.png") as shown, Image.open(photo) as plain:
+        assert shown.size == plain.size
+        assert np.abs(np.asarray(shown, np.int16) - np.asarray(plain.convert("RGB"), np.int16)).max() > 100
+    chosen = document("ask", photo, "what is it?", "--choices", "laptop, pineapple,")
+    assert chosen["answer"] == "pineapple"
+
+
+def test_ask_says_what_it_cannot_tell() -> None:
+    answer = document("ask", SAMPLES / "pineapple.jpg", "why is it here?")
+    assert (answer["answer"], answer["confidence"], answer["regions"]) == (None, 0, [])
+    assert "I can't tell" in autoglm("ask", SAMPLES / "pineapple.jpg", "why is it here?").stdout
+
+
+def test_ask_refuses_what_it_cannot_use(pictures: Path, tmp_path: Path) -> None:
+    photo = pictures / "red.png"
+    assert "empty" in mistake("ask", photo, "")
+    assert "at most 500" in mistake("ask", photo, "is there a " + "very " * 200 + "red ball?")
+    assert "does not exist" in mistake("ask", tmp_path / "none.png", "is there a dog?")
+    assert "is not a picture" in mistake("ask", __file__, "is there a dog?")
+    assert ".png or .jpg" in mistake("ask", photo, "is there a dog?", "--show", tmp_path / "where.txt")
+    assert "no folder" in mistake("ask", photo, "is there a dog?", "--show", tmp_path / "none" / "where.png")
+    assert "at least one label" in mistake("ask", photo, "what is this?", "--choices", " , ")
 
 
 def test_embed_and_classify_refuse_what_is_no_picture(pictures: Path, tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_a_bundle_without_cells_says_so(model: Model, monkeypatch: pytest.Monkey
 def test_boxes_are_the_connected_warm_parts_by_their_peaks() -> None:
     heat = np.zeros((SIDE, SIDE), np.float32)
     heat[4:8, 2:10], heat[30:34, 40:44], heat[33, 41] = 0.6, 0.9, 1.0
-    heat[20, 20] = 0.4
+    heat[20, 20], heat[44, 3] = 0.4, 0.8  # too cold, too small
     assert boxes(heat) == [(1.0, (40, 30, 44, 34)), (pytest.approx(0.6), (2, 4, 10, 8))]
 
 

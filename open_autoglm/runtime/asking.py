@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .answers import Answer, Grounding
-from .calibration import NONE_OF_THESE
+from .calibration import NONE_OF_THESE, Match
 from .decoding import ImageSource
 from .grounding import direction, ground
 from .presence import calibrated, presence
-from .questions import Kind, Question, read_question, read_statement, sentence
+from .questions import Kind, Question, bare, read_question, read_statement, sentence
 from .seeing import Seen, need_cells, see
 
 if TYPE_CHECKING:
@@ -44,9 +44,10 @@ class AlignmentAnswers:
 
     def verify(self, image: ImageSource, statement: str) -> float:
         """The probability that a statement is true of the picture; what relates things to each other hardly counts."""
-        worded, denied = read_statement(statement)
+        read = read_statement(statement)
+        worded = self._worded(read.subject) if read.subject else read.text
         probability = self._presence(see(self.model, image), worded)
-        return 1 - probability if denied else probability
+        return 1 - probability if read.denied else probability
 
     def ask(self, image: ImageSource, question: str, choices: Iterable[str] | None = None) -> Answer:
         """Answers what is there, what it is, where, and that there are 0; anything else with None.
@@ -66,7 +67,7 @@ class AlignmentAnswers:
 
     def look_for(self, seen: Seen, question: Question) -> Answer:
         """The answer to a question after one thing: whether it is there, where, or how many."""
-        probability = self._presence(seen, sentence(question.subject))
+        probability = self._presence(seen, self._worded(question.subject))
         confidence = max(probability, 1 - probability)
         if probability < 0.5:
             absent = {Kind.PRESENCE: "no", Kind.PLACE: "not in the picture", Kind.COUNT: "0"}
@@ -100,6 +101,12 @@ class AlignmentAnswers:
     def _sure(text: str, confidence: float, regions: Grounding) -> Answer:
         return Answer(text if confidence >= LEAST_SURE else None, confidence, regions)
 
+    def _worded(self, subject: str) -> str:
+        """That a thing is there, in the words whose scores were calibrated."""
+        if Match.PRESENCE in self.model.calibration.fits:
+            return sentence(subject)
+        return self.model.template.format(bare(subject))
+
     def _presence(self, seen: Seen, statement: str) -> float:
         return presence(self.model, seen, self.model.embed_queries([statement]))
 
@@ -109,7 +116,7 @@ class AlignmentAnswers:
             return Grounding()
         queries = self.model.embed_queries([text])
         if probability is None:
-            probability = self._presence(seen, sentence(text)) if calibrated(self.model) else 1.0
+            probability = self._presence(seen, self._worded(text)) if calibrated(self.model) else 1.0
         return ground(seen, direction(self.model.similarity, queries)[0], probability)
 
 

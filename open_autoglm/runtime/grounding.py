@@ -20,6 +20,7 @@ SIDE = 48  # of the square that heat is added up on: twice the finest grid of th
 LONGEST = 512  # pixels of a heat map's longer side; it holds no more detail than its cells
 CENTRE = 0.5  # spread of the prior, as a share of the picture: people put what they photograph near the middle
 LEVEL = 0.5  # of the highest peak: what is warmer belongs to a box
+SMALLEST = 9  # places of the square: what is smaller is an edge of the map's weave, unless it is all there is
 MOST_BOXES = 10
 
 
@@ -65,13 +66,14 @@ def heat_square(grids: Sequence[Floats], text: Floats) -> Floats:
 def boxes(heat: Floats) -> list[tuple[float, tuple[int, int, int, int]]]:
     """The connected parts of a heat map that are warmer than ``LEVEL``: the peak of each and its box, best first."""
     warm = heat >= LEVEL
-    found = []
+    found: list[tuple[float, tuple[int, int, int, int]]] = []
     while warm.any():
         start = np.unravel_index(np.where(warm, heat, -1).argmax(), heat.shape)
         part = connected(warm, (int(start[0]), int(start[1])))
         rows, columns = np.nonzero(part)
         box = (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
-        found.append((float(heat[start]), box))
+        if not found or part.sum() >= SMALLEST:
+            found.append((float(heat[start]), box))
         warm &= ~part
     return found[:MOST_BOXES]
 

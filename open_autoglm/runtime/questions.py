@@ -34,6 +34,15 @@ class Question:
     subject: str = ""
 
 
+@dataclass(frozen=True)
+class Statement:
+    """A statement's text, and what it says is there, or not there if ``denied``; "" where it says something else."""
+
+    text: str
+    subject: str = ""
+    denied: bool = False
+
+
 _PICTURE = r"(?:the |this |that )?(?:picture|photo|photograph|image|scene)"
 _HERE = rf"(?: (?:in|on) {_PICTURE}| here| visible| to be seen| shown| anywhere)*"
 _SEEN = r"(?:can|do|could) (?:you|we|i) (?:see|find|spot)"
@@ -88,15 +97,15 @@ def read_question(question: str, known: Collection[str] = ()) -> Question:
     return Question(Kind.OTHER)
 
 
-def read_statement(statement: str) -> tuple[str, bool]:
-    """What a statement is about, as a model takes it, and whether it is said not to be there."""
+def read_statement(statement: str) -> Statement:
+    """What a statement says. TextError for one that is empty or endless."""
     text = tidied(statement)
     for kind, pattern in _PATTERNS:
         found = pattern.fullmatch(text) if kind is Kind.PRESENCE else None
         if found:
             denied = _DENIED.fullmatch(found.group(1))
-            return sentence(denied.group(1) if denied else found.group(1)), denied is not None
-    return text, False
+            return Statement(text, denied.group(1) if denied else found.group(1), denied is not None)
+    return Statement(text)
 
 
 def tidied(text: str) -> str:
