@@ -200,6 +200,7 @@ def test_similar_is_a_button_on_each_picture_and_can_be_linked_to(open_page: Cal
     page.locator("#grid li").nth(2).hover()
     page.get_by_role("button", name=f"Pictures similar to {name}").click()
     expect(page.locator("#source-name")).to_have_text(f"Similar to {name}")
+    expect(page.locator("#grid .name").filter(has_text=name)).to_have_count(0)
     expect(pictures(page).first).to_be_visible()
     assert name not in names(page) and names(page)[0].startswith("green")
     linked = page.url
