@@ -156,6 +156,17 @@ def test_every_fusion_trains_and_ships(folder: Path, tmp_path: Path, kind: str) 
     assert answering.ask(folder / "0.png", "a photo").confidence >= 1 / 5
 
 
+def test_an_answer_that_validation_alone_has_counts_as_wrong(folder: Path, tmp_path: Path) -> None:
+    odd = folder / "odd.csv"
+    odd.write_text("image,question,answer\n0.png,a photo,red\n0.png,photo of a cup,perhaps\n")
+    data = settings(folder)["data"] | {"validation": {"path": str(odd), "answer": "answer"}}
+    made = {"optimisation": {"steps": 1, "learning_rate": 0.0, "batch_size": 12}, "evaluation": {}}
+    output = {"folder": str(tmp_path)}
+    outcome = train(recipe(folder, **settings(folder, data=data, output=output, **made)))
+    assert outcome.figures["accuracy"] <= 0.5
+    assert open_autoglm.load(outcome.bundle).fusion.answers[-1] == "perhaps"
+
+
 def test_what_cannot_be_answered_is_said(outcome: Outcome, folder: Path) -> None:
     model = open_autoglm.load(outcome.bundle)
     with pytest.raises(TextError, match="empty"):

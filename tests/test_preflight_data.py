@@ -120,6 +120,28 @@ def test_captions_and_examples_in_two_splits_are_found_but_not_those_of_classes(
     assert kinds(check_data({"train": first, "validation": second}, SMALL)) == {}
 
 
+def questions(folder: Path, name: str, numbers: range, answers: Sequence[str]) -> Records:
+    """Pictures that are all asked the same."""
+    folder = folder / name
+    folder.mkdir()
+    for number in numbers:
+        (folder / f"{number}.png").write_bytes(encoded(drawn(number, 160)))
+    rows = [(f"{number}.png", "Is it red?", answer) for number, answer in zip(numbers, answers, strict=True)]
+    table = write_csv(folder / f"{name}.csv", [("image", "question", "answer"), *rows])
+    return open_source(DataSettings(table, answer="answer"))
+
+
+def test_questions_are_meant_to_be_shared_but_not_to_give_their_answers_away(tmp_path: Path) -> None:
+    train = questions(tmp_path, "train", range(20), ["yes", "no"] * 10)
+    held = questions(tmp_path, "held", range(20, 26), ["yes", "no"] * 3)
+    assert kinds(check_data({"train": train, "validation": held}, SMALL)) == {}
+    easy = questions(tmp_path, "easy", range(20), ["yes"] * 18 + ["no"] * 2)
+    other = questions(tmp_path, "other", range(20, 26), ["yes", "no", "Yes"] * 2)
+    found = kinds(check_data({"train": easy, "validation": other}, SMALL))
+    assert "is right 90% of the time in train" in found["questions that give their answers away"].what
+    assert found["answers without training"].examples == ("Yes",)
+
+
 def test_groups_that_straddle_are_found_and_split_avoids_them(tmp_path: Path) -> None:
     names = draw_folder(tmp_path, 30)
     rows = [(name, f"a {name}", f"{number // 3}-{number}") for number, name in enumerate(names)]

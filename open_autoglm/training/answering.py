@@ -83,7 +83,7 @@ def has_fusion(start: str) -> bool:
 
 
 class Answering:
-    """Several questions a picture a step; the answers are those of the training data, the most frequent first."""
+    """Several questions a picture a step; the answers are those of the data, the most frequent in training first."""
 
     def configured(self, settings: ModelSettings, splits: Splits) -> ModelSettings:
         if "fusion" not in settings.config and settings.start is not None and has_fusion(settings.start):
@@ -98,7 +98,9 @@ class Answering:
                     f"The training data has {len(counts):,} different answers, too many to choose from "
                     f"({MOST_ANSWERS:,}): leave out rare ones."
                 )
-            fusion["answers"] = [answer for answer, _ in sorted(counts.items(), key=lambda one: (-one[1], one[0]))]
+            # A rare one may lie in validation alone: there it is wrong, which is no reason to train nothing.
+            known = {answer for records in splits.named.values() for record in records for answer in record.answers}
+            fusion["answers"] = sorted(known, key=lambda answer: (-counts[answer], answer))
         return replace(settings, config={**settings.config, "fusion": fusion})
 
     def encoder(self, model: OpenAutoGLM) -> nn.Module:

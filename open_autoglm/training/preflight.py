@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
+from open_autoglm.data import Records
 from open_autoglm.modeling import OpenAutoGLMConfig
 from open_autoglm.objectives import QueueContrastive
 
@@ -57,10 +60,17 @@ def check(
     checked = Checked(findings, None, splits)
     if checked.passed:
         overfit, verdict = check_overfit(recipe, splits.train, seconds, report)
-        more = [expected(overfit, recipe, len(splits.train))] if overfit else []
+        more = [expected(overfit, recipe, len(splits.train), texts_a_step(recipe, splits.train))] if overfit else []
         checked = Checked(tuple(sorted((*findings, verdict, *more), key=lambda one: one.rank)), overfit, splits)
     keep(folder_of(recipe), Identity(to_plain(recipe), splits.fingerprints), checked.findings)
     return checked
+
+
+def texts_a_step(recipe: Recipe, records: Records) -> float:
+    """Captions or questions that a picture comes with, on average."""
+    if recipe.task == "align":
+        return 1.0
+    return float(np.mean([min(len(record.captions), recipe.data.questions) for record in records]))
 
 
 def plan_of(recipe: Recipe, config: OpenAutoGLMConfig) -> BatchPlan:

@@ -21,6 +21,7 @@ from open_autoglm.runtime.images import ImageLimits
 from .preflight_finding import BatchPlan, Finding, Severity
 from .preflight_labels import check_batch, check_classes
 from .preflight_lookalikes import Looks, alike, look
+from .preflight_questions import check_questions
 from .preflight_texts import check_captions
 
 __all__ = ["BatchPlan", "Finding", "check_data"]
@@ -47,14 +48,22 @@ def check_data(
         *_unreadable(records, looks),
         *_alike(names, records, looks),
         *_shared_groups(splits),
-        *_shared_captions(splits),
     ]
-    for place, (name, part) in enumerate(splits.items()):
-        findings += check_captions(name, part, plan or BatchPlan())
-        if place == 0:
-            findings += check_batch(name, part, plan or BatchPlan())
+    if any(record.answers for record in records):  # questions are meant to be shared, and are no negatives
+        findings += check_questions(splits)
+    else:
+        findings += _captions(splits, plan or BatchPlan())
     findings += check_classes(splits)
     return tuple(sorted(findings, key=lambda finding: finding.rank))
+
+
+def _captions(splits: Mapping[str, Records], plan: BatchPlan) -> Iterator[Finding]:
+    """Findings on texts that are compared with the pictures of a batch."""
+    yield from _shared_captions(splits)
+    for place, (name, part) in enumerate(splits.items()):
+        yield from check_captions(name, part, plan)
+        if place == 0:
+            yield from check_batch(name, part, plan)
 
 
 def _lost(splits: Mapping[str, Records]) -> Iterator[Finding]:

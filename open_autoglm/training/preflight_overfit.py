@@ -147,11 +147,11 @@ def verdict(found: Overfit, recipe: Recipe, several_views: bool = False) -> Find
     return finding("warning", f"After {trial} the model finds {found.recall:.0%} of them first; {loss}.", advice)
 
 
-def expected(found: Overfit, recipe: Recipe, pictures: int) -> Finding:
-    """How long the training of so many pictures takes, as far as the trial can tell."""
+def expected(found: Overfit, recipe: Recipe, pictures: int, texts: float = 1.0) -> Finding:
+    """How long the training of so many pictures takes, as far as the trial can tell; ``texts`` of each in a step."""
     settings = recipe.optimisation
     batches = settings.steps * settings.accumulation * settings.batch_size if settings.steps else None
-    pairs = batches or settings.epochs * pictures
+    pairs = (batches or settings.epochs * pictures) * texts
     speed = found.pairs_per_second
     what = f"The training takes about {duration(pairs / speed)} on this machine"
     return finding("note", f"{what}: {pairs:,.0f} pairs at {speed:,.1f} a second.", "Evaluations come on top.")
