@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from scripts.nlvr.album import Album
 from scripts.nlvr.drawing import PALETTE, draw, encode
+from scripts.nlvr.evidence import outlines
 from scripts.nlvr.grammar import Grammar, Senseless
 from scripts.nlvr.make import COUNTS, albums, write, write_counts
 from scripts.nlvr.reading import heard, plain, reading, scene_of, truth
@@ -200,10 +202,33 @@ def test_the_file_holds_made_and_real_rows(tmp_path: Path) -> None:
     assert len(written) == count
     shares = Counter(row["kind"] == "real" for row in written)
     assert shares[True] / count == pytest.approx(0.1, abs=0.02)
-    counted = {row["label"] for row in written if row["kind"] == "counts"}
-    assert counted and all(label.isdigit() for label in counted)
-    assert {row["label"] for row in written if row["kind"] != "counts"} == {"true", "false"}
-    assert write_counts(tmp_path / "train.parquet", tmp_path / "counts.parquet") == 64 * COUNTS
+    asked = [row for row in written if row["kind"].startswith("asked")]
+    assert len(asked) == pytest.approx(64 * COUNTS, rel=0.1)
+    assert write_counts(tmp_path / "train.parquet", tmp_path / "counts.parquet") == len(asked)
+    assert {row["label"] for row in written if row not in asked} == {"true", "false"}
+
+
+def test_no_question_tells_its_number_and_what_is_counted_is_outlined() -> None:
+    rows = [row for towered in range(2) for row in list(albums(0, 1024, 4))[towered]]
+    asked = [row for row in rows if row["kind"].startswith("asked")]
+    answers = defaultdict(set)
+    for row in asked:
+        answers[row["sentence"]].add(row["label"])
+        assert len(row["evidence"]) == int(row["label"])
+        assert all(0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1 for x0, y0, x1, y1 in row["evidence"])
+    assert all(len(numbers) > 1 for numbers in answers.values())
+    said = [row for row in rows if row not in asked]
+    assert 0.5 < np.mean([row["evidence"] is not None for row in said]) < 1
+
+
+def test_outlines_lie_where_things_are_drawn() -> None:
+    album = Album.of([SCATTERED])
+    pixels = np.array(PALETTE, np.uint8)[draw(SCATTERED)]
+    (circle,) = outlines(album, album.shape("circle") & album.colour("yellow"), 0)
+    left, top, right, bottom = (np.array(circle) * [400, 100, 400, 100]).round().astype(int)
+    assert (left, top, right, bottom) == (180, 78, 200, 98)
+    assert pixels[88, 190].tolist() != pixels[88, 176].tolist()
+    assert outlines(album, album.height == 1, 0) == [[0.375, 0.0, 0.625, 1.0]]
 
 
 @real

@@ -5,6 +5,7 @@ It knows the usual names of columns; it knows nothing about where the rows come 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -12,10 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from open_autoglm.errors import DataError
 
 from .captions import DEFAULT_TEMPLATES, clean, from_templates, is_empty, split
 from .pictures import Picture, Span
+from .records import Boxes
 from .settings import DataSettings, fields_of
 from .tables import Row, Table, Unusable
 
@@ -51,12 +55,14 @@ class Columns:
     group: str | None
     templates: tuple[str, ...]
     answer: str | None = None
+    evidence: str | None = None
 
     def __str__(self) -> str:
         texts = [f"captions from {', '.join(self.captions)}"] if self.captions else []
         texts += [f"captions like '{self.templates[0]}'"] if self.templates else []
         texts += [f"classes from {self.label}"] if self.label else []
         texts += [f"answers from {self.answer}"] if self.answer else []
+        texts += [f"their evidence from {self.evidence}"] if self.evidence else []
         return f"pictures from {self.picture}, {', '.join(texts)}"
 
 
@@ -70,6 +76,7 @@ class Draft:
     label: str | None = None
     group: str | None = None
     answers: tuple[str, ...] = ()
+    evidence: tuple[Boxes | None, ...] = ()
     metadata: Mapping[str, Any] | None = None
     problem: str = ""
     notes: tuple[str, ...] = ()
@@ -78,7 +85,7 @@ class Draft:
 def choose(table: Table, joined: Iterable[str], settings: DataSettings) -> Columns:
     """The columns that the settings name, and for the rest the usual names. Raises DataError naming what there is."""
     columns = tuple(dict.fromkeys((*table.columns, *joined)))
-    wanted = [settings.picture, settings.label, settings.group, settings.answer, *settings.captions]
+    wanted = [settings.picture, settings.label, settings.group, settings.answer, settings.evidence, *settings.captions]
     wanted += [name for template in settings.templates or () for name in fields_of(template)]
     for name in wanted:
         if name and name not in columns:
@@ -90,7 +97,7 @@ def choose(table: Table, joined: Iterable[str], settings: DataSettings) -> Colum
                 f"The data names its pictures by web address (column {address!r}): download them, and name the files."
             )
         raise DataError(f"No column of {', '.join(columns)} looks like the picture: set picture to its name.")
-    taken = {picture, settings.label, settings.group, settings.answer}
+    taken = {picture, settings.label, settings.group, settings.answer, settings.evidence}
     captions = settings.captions
     if not captions and settings.templates is None:
         captions = _captions([column for column in columns if column not in taken])
@@ -103,7 +110,9 @@ def choose(table: Table, joined: Iterable[str], settings: DataSettings) -> Colum
     if settings.answer and len(captions) != 1:
         found = ", ".join(captions) or "none was found"
         raise DataError(f"Answers need one column of questions ({found}): set captions to a list of its name.")
-    return Columns(picture, captions, label, settings.group, templates, settings.answer)
+    if settings.evidence and not settings.answer:
+        raise DataError("Evidence is what answers rest on: set answer to the name of their column, too.")
+    return Columns(picture, captions, label, settings.group, templates, settings.answer, settings.evidence)
 
 
 def interpret(row: Row, columns: Columns, own: bool, names: tuple[str, ...], settings: DataSettings) -> Draft:
@@ -116,11 +125,12 @@ def interpret(row: Row, columns: Columns, own: bool, names: tuple[str, ...], set
         group = _group(row.cells.get(columns.group), settings.group_pattern) if columns.group else None
         captions, notes = _texts(row.cells, columns, label, settings.max_characters)
         answers = _answers(row.cells, columns.answer, len(captions))
+        evidence = (evidence_of(row.cells.get(columns.evidence)),) if columns.evidence else ()
     except Unusable as error:
         return Draft(row.where, problem=str(error))
-    used = {columns.picture, columns.answer, *columns.captions}
+    used = {columns.picture, columns.answer, columns.evidence, *columns.captions}
     metadata = {name: cell for name, cell in row.cells.items() if name not in used and isinstance(cell, _KEPT)}
-    return Draft(row.where, picture, captions, label, group, answers, metadata, notes=notes)
+    return Draft(row.where, picture, captions, label, group, answers, evidence, metadata, notes=notes)
 
 
 def _first(names: Iterable[str], columns: Iterable[str]) -> str | None:
@@ -191,6 +201,25 @@ def _answers(cells: Mapping[str, Any], column: str | None, questions: int) -> tu
     if questions != 1:
         raise Unusable("it has several questions and one answer")
     return (" ".join(str(cell).split()).casefold() if isinstance(cell, bool) else " ".join(str(cell).split()),)
+
+
+def evidence_of(cell: Any) -> Boxes | None:
+    """The boxes of a cell, fractions; None where nobody said. Raises Unusable where they are none."""
+    if isinstance(cell, str) and cell.strip():
+        try:
+            cell = json.loads(cell)
+        except ValueError:
+            raise Unusable(f"its evidence {cell[:80]!r} is no JSON") from None
+    if cell is None or isinstance(cell, str):
+        return None
+    try:
+        boxes = np.array([list(box) for box in cell], np.float64).reshape(-1, 4)
+    except (TypeError, ValueError):
+        boxes = np.full((1, 4), np.nan)
+    inside = (boxes >= 0).all() and (boxes <= 1).all() and (boxes[:, :2] < boxes[:, 2:]).all()
+    if not inside:
+        raise Unusable("its evidence is no list of boxes x0, y0, x1, y1 in fractions 0..1 of the picture")
+    return tuple(map(tuple, boxes.tolist()))
 
 
 def _texts(

@@ -160,6 +160,7 @@ def _record(draft: Draft, key: str, spool: Spool) -> Record:
         where=draft.where,
         metadata=draft.metadata or {},
         answers=draft.answers,
+        evidence=draft.evidence,
     )
 
 

@@ -18,19 +18,26 @@ from open_autoglm.runtime.proposals import Proposer
 
 from .pairs import PairCollator
 from .pictures import source_of
-from .records import Records
+from .records import Boxes, Records
 from .sampling import Draw
 from .transforms import Transform
+
+ALIKE = 0.5  # intersection over union from which a proposed region is one that an answer rests on
 
 
 @dataclass(frozen=True)
 class Questions:
-    """``pixels`` uint8 [height, width, 3]; ``boxes`` float32 [k, 4], fractions; ``answers``: their places in a list."""
+    """``pixels`` uint8 [height, width, 3]; ``boxes`` float32 [k, 4], fractions; ``answers``: their places in a list.
+
+    ``evidence`` bool [q, k]: the boxes that an answer rests on; ``known`` bool [q]: whether the data says so.
+    """
 
     pixels: NDArray[np.uint8]
     boxes: NDArray[np.float32]
     questions: tuple[str, ...]
     answers: tuple[int, ...]
+    evidence: NDArray[np.bool_]
+    known: NDArray[np.bool_]
     row: int
 
 
@@ -69,7 +76,11 @@ class QuestionDataset(Dataset[Questions]):
         pixels = self.transform(source_of(record.picture, self.transform.limits), random, may_mirror=False)
         questions = tuple(record.captions[one] for one in chosen)
         answers = tuple(self.places[record.answers[one]] for one in chosen)
-        return Questions(pixels, self.propose(pixels), questions, answers, index)
+        boxes = self.propose(pixels)
+        said = [record.evidence[one] if record.evidence else None for one in chosen]
+        evidence = np.array([matching(boxes, one or ()) for one in said]).reshape(len(said), len(boxes))
+        known = np.array([one is not None for one in said], np.bool_)
+        return Questions(pixels, boxes, questions, answers, evidence, known, index)
 
     def _chosen(self, epoch: int, index: int, count: int) -> list[int]:
         """The next few of a shuffled round through all questions."""
@@ -81,12 +92,27 @@ class QuestionDataset(Dataset[Questions]):
         return chosen
 
 
+def matching(boxes: NDArray[np.float32], wanted: Boxes) -> NDArray[np.bool_]:
+    """Which of the boxes [k, 4] are one of the wanted: bool [k], at least half of both together being shared."""
+    if not wanted:
+        return np.zeros(len(boxes), np.bool_)
+    others = np.array(wanted, np.float32)
+    start = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    end = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    shared = (end - start).clip(0).prod(-1)
+    areas = [(one[:, 2:] - one[:, :2]).prod(-1) for one in (boxes, others)]
+    union = areas[0][:, None] + areas[1][None] - shared
+    found: NDArray[np.bool_] = (shared >= ALIKE * union).any(1)
+    return found
+
+
 class QuestionCollator:
     """Pictures with questions to the model's inputs.
 
     ``pixel_values`` [B, 3, H, W], ``boxes`` [B, k, 4] and ``region_mask`` [B, k]; for all questions ``input_ids`` and
     ``attention_mask`` [N, T], ``pictures`` int64 [N], which picture each is about, and ``labels`` int64 [N], the places
-    of their answers. ``rows`` int64 [B]: the records' indices.
+    of their answers; ``evidence`` float32 [N, k], 1 for a region that an answer rests on, and ``known`` bool [N],
+    whether the data says so. ``rows`` int64 [B]: the records' indices.
     """
 
     def __init__(self, pairs: PairCollator) -> None:
@@ -102,6 +128,8 @@ class QuestionCollator:
             **self._pairs.texts([question for item in items for question in item.questions]),
             "pictures": torch.tensor(owners),
             "labels": torch.tensor([answer for item in items for answer in item.answers]),
+            "evidence": torch.from_numpy(widened([item.evidence for item in items], boxes.shape[1])),
+            "known": torch.from_numpy(np.concatenate([item.known for item in items])),
             "rows": torch.tensor([item.row for item in items]),
         }
 
@@ -113,3 +141,13 @@ def padded(boxes: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32], N
     for row, one in enumerate(boxes):
         together[row, : len(one)], mask[row, : len(one)] = one, True
     return together, mask
+
+
+def widened(evidence: Sequence[NDArray[np.bool_]], most: int) -> NDArray[np.float32]:
+    """The evidence of several pictures, each [q, k], as one array [N, most]."""
+    together = np.zeros((sum(len(one) for one in evidence), most), np.float32)
+    row = 0
+    for one in evidence:
+        together[row : row + len(one), : one.shape[1]] = one
+        row += len(one)
+    return together

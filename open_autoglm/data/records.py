@@ -20,13 +20,15 @@ from .labels import components
 from .pictures import Picture, Spool
 
 Positives = Literal["class", "caption", "picture"]
+Boxes = tuple[tuple[float, ...], ...]  # x0 y0 x1 y1 each, fractions of the picture
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
     """A picture, not decoded, with its captions (one at least).
 
-    ``answers``: one for each caption, where captions are questions; otherwise empty. ``label``: the class's name.
+    ``answers``: one for each caption, where captions are questions; otherwise empty. ``evidence``: for each answer the
+    boxes that it rests on, or None where nobody said; empty where no data says. ``label``: the class's name.
     ``key``: equal for equal pictures. ``group``: the example's id, or None. ``where``: the place to name in messages.
     """
 
@@ -38,6 +40,7 @@ class Record:
     where: str
     metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
     answers: tuple[str, ...] = ()
+    evidence: tuple[Boxes | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -169,9 +172,15 @@ def merge(records: Iterable[Record]) -> list[Record]:
 
 def joined(rows: Sequence[Record]) -> Record:
     """The first of several records of a picture, with the captions of all, each once with each answer."""
-    pairs = dict.fromkeys(pair for row in rows for pair in zip_longest(row.captions, row.answers))
-    captions, answers = zip(*pairs, strict=True)
-    return replace(rows[0], captions=captions, answers=answers if rows[0].answers else ())
+    told = dict.fromkeys(one for row in rows for one in zip_longest(row.captions, row.answers, row.evidence))
+    captions, answers, evidence = zip(*told, strict=True)
+    first = rows[0]
+    return replace(
+        first,
+        captions=captions,
+        answers=answers if first.answers else (),
+        evidence=evidence if first.evidence else (),
+    )
 
 
 def class_names(records: Sequence[Record], given: tuple[str, ...]) -> tuple[str, ...]:

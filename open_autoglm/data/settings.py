@@ -32,7 +32,9 @@ class DataSettings:
     - ``picture``, ``captions``, ``label``, ``group``: names of columns; None or empty guesses the first three by usual
       names. ``group`` holds an example's id, whose rows never straddle a split; ``group_pattern`` is a regular
       expression for the part of it that counts.
-    - ``answer``: the column of a question's answer; the one caption of a row is its question then.
+    - ``answer``: the column of a question's answer; the one caption of a row is its question then. ``evidence``: the
+      column of what that answer rests on, a list, or JSON, of boxes ``[x0, y0, x1, y1]``, fractions 0..1 of the
+      picture; ``[]`` where it rests on there being nothing, an empty cell where nobody said.
     - ``classes``: class names by number, as a list or a text file with a name a line.
     - ``templates``: captions made of a row's cells: ``{}`` is the class, ``{name}`` a column. None makes
       ``a photo of a {}`` where there is a class and no caption.
@@ -57,6 +59,7 @@ class DataSettings:
     group: str | None = None
     group_pattern: str | None = None
     answer: str | None = None
+    evidence: str | None = None
     classes: str | tuple[str, ...] | None = None
     templates: tuple[str, ...] | None = None
     join: Join | None = None

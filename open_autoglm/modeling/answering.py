@@ -16,11 +16,15 @@ from .regions import RegionEncoder
 
 @dataclass(frozen=True)
 class Judgement:
-    """``answers`` [B, answers] and ``match`` [B]: logits; ``rests`` [B, k]: how much they rest on each region."""
+    """``answers`` [B, answers] and ``match`` [B]: logits; ``rests`` [B, k]: how much they rest on each region.
+
+    ``chosen`` [B, k]: logits of the sentence being about each region, where the decoder selects.
+    """
 
     answers: Tensor
     match: Tensor
     rests: Tensor
+    chosen: Tensor | None = None
 
 
 class Answering(nn.Module):
@@ -40,9 +44,34 @@ class Answering(nn.Module):
             nn.Linear(width, width), nn.GELU(), nn.Dropout(settings.dropout), nn.Linear(width, len(settings.answers))
         )
         self.match_head = nn.Linear(width, 1)
+        self.selection = Selection(width) if settings.selects else None
 
     def judge(self, prepared: Tensor, mask: Tensor, tokens: Tensor, token_mask: Tensor) -> Judgement:
         """What token features [B, T, 768] say about prepared regions [B, k, width]."""
-        states, rests = self.fusion.fuse(prepared, mask, tokens, token_mask)
-        first = states[:, 0]
-        return Judgement(self.answer_head(first), self.match_head(first).squeeze(-1), rests)
+        fused = self.fusion.fuse(prepared, mask, tokens, token_mask)
+        first, rests, chosen = fused.states[:, 0], fused.rests, None
+        if self.selection is not None:
+            chosen, held = self.selection(fused.regions, mask)
+            first = first + held
+            shares = chosen.sigmoid() * mask
+            rests = shares / shares.sum(dim=1, keepdim=True).clamp(min=1.0)  # on nothing where it found nothing
+        return Judgement(self.answer_head(first), self.match_head(first).squeeze(-1), rests, chosen)
+
+
+class Selection(nn.Module):
+    """Which regions a sentence is about, each by a sigmoid of its own, and the sum of what those hold.
+
+    A sum, so that it counts (1802.05766 counts by adding up soft choices, too).
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.choose, self.hold = nn.Linear(width, 1), nn.Linear(width, width)
+
+    def forward(self, regions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Regions [B, k, width] to logits [B, k], and the sum [B, width]."""
+        normed = self.norm(regions)
+        chosen = self.choose(normed).squeeze(-1)
+        shares = (chosen.sigmoid() * mask).unsqueeze(1)
+        return chosen, (shares @ self.hold(normed)).squeeze(1)

@@ -6,6 +6,7 @@ How they look is one choice of four; it knows nothing about how regions and toke
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -14,6 +15,18 @@ from torch import Tensor, nn
 from .attention import Attention, feed_forward
 from .fusion_settings import FEATURE_WIDTH, FusionSettings
 from .interactions import Concatenation, Gated
+
+
+@dataclass(frozen=True)
+class Fused:
+    """``states`` [B, t, width] of tokens and ``regions`` [B, k, width] after all layers.
+
+    ``rests`` [B, k]: how much the sentence rests on each region in the last layer; adds up to 1 where there are any.
+    """
+
+    states: Tensor
+    regions: Tensor
+    rests: Tensor
 
 
 class Mixer(Protocol):
@@ -109,17 +122,19 @@ class FusionLayer(nn.Module):
 
 
 class RegionReader(nn.Module):
-    """Regions look at the tokens, then at each other."""
+    """Regions look at the tokens, whose words scale and shift them (FiLM, 1709.07871), then at each other."""
 
     def __init__(self, settings: FusionSettings) -> None:
         super().__init__()
         self.norm, self.token_norm = nn.LayerNorm(settings.width), nn.LayerNorm(settings.width)
         self.attention = Attention(settings.width, settings.heads, settings.dropout)
+        self.modulation = nn.Linear(settings.width, 2 * settings.width)
         self.layer = RegionLayer(settings)
 
     def forward(self, regions: Tensor, mask: Tensor, tokens: Tensor, token_mask: Tensor) -> Tensor:
-        read = regions + self.attention(self.norm(regions), self.token_norm(tokens), token_mask)[0]
-        looked: Tensor = self.layer(read, mask)
+        normed = self.norm(regions)
+        scale, shift = self.modulation(self.attention(normed, self.token_norm(tokens), token_mask)[0]).chunk(2, dim=-1)
+        looked: Tensor = self.layer(regions + normed * scale + shift, mask)
         return looked
 
 
@@ -155,18 +170,14 @@ class FusionDecoder(nn.Module):
             prepared = layer(prepared, mask)
         return self.region_norm(prepared)
 
-    def fuse(self, prepared: Tensor, mask: Tensor, tokens: Tensor, token_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Token features [B, t, 768] with prepared regions [B, k, width].
-
-        Returns states [B, t, width], and how much the sentence rests on each region in the last layer, [B, k], which
-        adds up to 1 where there are regions.
-        """
+    def fuse(self, prepared: Tensor, mask: Tensor, tokens: Tensor, token_mask: Tensor) -> Fused:
+        """Token features [B, t, 768] with prepared regions [B, k, width]."""
         states, regions = self.token_in(tokens), prepared
         weights = prepared.new_zeros(*tokens.shape[:2], prepared.shape[1])
         for layer in self.layers:
             states, regions, weights = layer(states, token_mask, regions, mask)
         rests = masked_mean(weights, token_mask).squeeze(1) * mask
-        return self.token_norm(states), rests / rests.sum(dim=1, keepdim=True).clamp(min=1e-12)
+        return Fused(self.token_norm(states), regions, rests / rests.sum(dim=1, keepdim=True).clamp(min=1e-12))
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:

@@ -23,6 +23,8 @@ class FusionSettings:
       other before any sentence does, as counting and comparing need.
     - ``both_ways``: in each layer regions look at the words, too, before the words look at them.
     - ``sigmoid``: regions are attended to by sigmoids, which add up, instead of shares of one: for counting.
+    - ``selects``: of each region it is said whether the sentence is about it, a question of its own, which training
+      data may answer (``data.train.evidence``); the answer adds up what the chosen ones hold. Needs ``both_ways``.
     - ``proposals``: where regions come from: ``kind``, a key of ``runtime.proposals.PROPOSERS``, and its settings.
     - ``pool``: cells a side that a region's features are pooled to.
     - ``answers``: what it chooses from; a training fills them in from its data where they are empty.
@@ -38,6 +40,7 @@ class FusionSettings:
     dropout: float = 0.1
     both_ways: bool = False
     sigmoid: bool = False
+    selects: bool = False
     pool: int = 2
     proposals: Mapping[str, Any] = field(default_factory=lambda: {"kind": "grid"})
     answers: tuple[str, ...] = ()
@@ -48,5 +51,7 @@ class FusionSettings:
             raise SettingError(f"fusion.kind is {self.kind!r}: it must be one of {', '.join(get_args(Kind))}.")
         if min(self.width, self.heads, self.layers, self.pool) < 1 or self.region_layers < 0:
             raise SettingError("fusion's width, heads, layers and pool are at least 1, and region_layers at least 0.")
+        if self.selects and not self.both_ways:
+            raise SettingError("fusion.selects needs fusion.both_ways: regions that read no words cannot be chosen.")
         if self.width % self.heads:
             raise SettingError(f"fusion.width is {self.width}, which {self.heads} heads cannot share: make it divide.")

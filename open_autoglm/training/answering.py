@@ -31,10 +31,14 @@ from .validation import chunks, evaluating
 
 INPUTS = ("pixel_values", "boxes", "region_mask", "input_ids", "attention_mask", "pictures")
 MOST_ANSWERS = 2000
+EVIDENCE = 5.0  # regions that are asked for are few of many: their loss is small beside that of answers
 
 
 class QuestionEncoder(nn.Module):
-    """The model as training calls it: pictures, and for each of their questions [N] logits [N, answers]."""
+    """The model as training calls it: pictures, and for each of their questions [N] what it says of it.
+
+    Logits [N, answers], and logits [N, k] of the regions that it chose, or None where it chooses none.
+    """
 
     def __init__(self, model: OpenAutoGLM) -> None:
         super().__init__()
@@ -49,29 +53,37 @@ class QuestionEncoder(nn.Module):
         input_ids: Tensor,
         attention_mask: Tensor,
         pictures: Tensor,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor | None]:
         pixels = pixel_values.contiguous(memory_format=torch.channels_last)
         regions = self.model.encode_image(pixels, boxes, region_mask)
         # A picture's regions are prepared once for all its questions.
         prepared = self.model.fused.fusion.prepare(regions, region_mask)[pictures]
         tokens = self.model.fused.tokens(self.states(input_ids, attention_mask))
-        return self.model.fused.judge(prepared, region_mask[pictures], tokens, attention_mask.bool()).answers
+        judged = self.model.fused.judge(prepared, region_mask[pictures], tokens, attention_mask.bool())
+        return judged.answers, judged.chosen
 
 
 @dataclass(frozen=True)
 class AnswerStep:
-    """Cross-entropy of the right answers."""
+    """Cross-entropy of the right answers, and of the regions that they rest on where the data says so."""
 
     model: nn.Module
     autocast: Autocast
 
     def step(self, batch: Mapping[str, Any], loss_scale: float = 1.0) -> Result:
         with self.autocast():
-            logits = self.model(**{name: batch[name] for name in INPUTS}).float()
+            answers, chosen = self.model(**{name: batch[name] for name in INPUTS})
+        logits = answers.float()
         loss = F.cross_entropy(logits, batch["labels"])
+        parts = {"accuracy": (logits.detach().argmax(dim=1) == batch["labels"]).float().mean()}
+        if chosen is not None:
+            there = (batch["region_mask"][batch["pictures"]] & batch["known"].unsqueeze(1)).float()
+            missed = F.binary_cross_entropy_with_logits(chosen.float(), batch["evidence"], there, reduction="sum")
+            missed = missed / there.sum().clamp(min=1)
+            loss = loss + EVIDENCE * missed
+            parts["evidence_loss"] = missed.detach()
         (loss * loss_scale).backward()
-        right = (logits.detach().argmax(dim=1) == batch["labels"]).float().mean()
-        return Result(loss.detach(), {"accuracy": right})
+        return Result(loss.detach(), parts)
 
 
 def has_fusion(start: str) -> bool:
@@ -111,7 +123,7 @@ class Answering:
 
     def probe(self, encoder: nn.Module, used: Preprocessing) -> Tensor:
         tokens = torch.zeros(1, 2, dtype=torch.long)
-        logits: Tensor = encoder(
+        logits, chosen = encoder(
             torch.zeros(1, 3, used.height, used.width),
             torch.tensor([[[0.0, 0.0, 1.0, 1.0]]]),
             torch.ones(1, 1, dtype=torch.bool),
@@ -119,7 +131,8 @@ class Answering:
             torch.ones_like(tokens),
             torch.zeros(1, dtype=torch.long),
         )
-        return logits.square().sum()
+        used_regions: Tensor = logits.square().sum() + (0 if chosen is None else chosen.square().sum())
+        return used_regions
 
     def material(
         self,
@@ -154,7 +167,7 @@ class Answering:
                 batch = {
                     name: one.to(device) for name, one in material.collator([dataset[row] for row in rows]).items()
                 }
-                found = encoder(**{name: batch[name] for name in INPUTS}).argmax(dim=1)
+                found = encoder(**{name: batch[name] for name in INPUTS})[0].argmax(dim=1)
                 right, asked = right + int((found == batch["labels"]).sum()), asked + len(found)
         return {"accuracy": right / max(1, asked)}
 

@@ -22,15 +22,23 @@ _FIRST = ("embeddings", "stem", "patch_embed", "conv_stem")
 
 
 def parameter_groups(module: TrainingModule, settings: Optimisation) -> list[dict[str, Any]]:
-    """AdamW's groups: parameters of one rate and decay together. Vectors and scalars are not decayed."""
+    """The optimiser's groups: parameters of one rate and decay together. Vectors and scalars are not decayed.
+
+    Muon's matrices are ``orthogonal``; embeddings are tables, not matrices, and stay with AdamW.
+    """
     named = list(module.learning())
     names = [name for name, _ in named]
     check_prefixes(list(settings.rates), [name for name, _ in public(module)], "optimisation.rates")
-    groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
+    tables = {id(part.weight) for part in module.modules() if isinstance(part, nn.Embedding)}
+    groups: dict[tuple[float, float, bool], list[nn.Parameter]] = defaultdict(list)
     for name, parameter in named:
         rate = rate_of(name, settings) * settings.layer_decay ** layers_above(name, names)
-        groups[rate, settings.weight_decay if parameter.ndim > 1 else 0.0].append(parameter)
-    return [{"params": group, "lr": rate, "weight_decay": decay} for (rate, decay), group in groups.items()]
+        matrix = settings.optimiser == "muon" and parameter.ndim == 2 and id(parameter) not in tables
+        groups[rate, settings.weight_decay if parameter.ndim > 1 else 0.0, matrix].append(parameter)
+    return [
+        {"params": group, "lr": rate, "weight_decay": decay, "orthogonal": matrix}
+        for (rate, decay, matrix), group in groups.items()
+    ]
 
 
 def public(module: TrainingModule) -> list[tuple[str, nn.Parameter]]:

@@ -111,8 +111,10 @@ class Average:
 
 @dataclass(frozen=True)
 class Optimisation:
-    """AdamW and its schedule.
+    """The optimiser and its schedule.
 
+    - ``optimiser``: ``adamw``, or ``muon``, whose matrices take orthogonal steps: small models from scratch learn in
+      fewer of them. Rates of AdamW fit it.
     - ``learning_rate``; ``rates`` gives parts of the model their own, by the beginning of their names (``text.tower``,
       ``image_head``, ``logit_scale``, ``objective``); ``layer_decay`` makes each layer of a tower learn that many
       times as fast as the one above it. ``frozen``: parts, named alike, that do not learn. ``fixed_statistics``:
@@ -124,6 +126,7 @@ class Optimisation:
     - ``bf16``: mixed precision. ``checkpointing``: towers compute activations again instead of keeping them.
     """
 
+    optimiser: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = 1e-4
     rates: Mapping[str, float] = field(default_factory=dict)
     layer_decay: float = 1.0

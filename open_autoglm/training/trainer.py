@@ -31,6 +31,7 @@ from .interruption import Interruption
 from .log import RunLog
 from .meter import Meter
 from .module import TrainingModule
+from .muon import Muon
 from .optimiser import parameter_groups
 from .recipe import Recipe
 from .task import Material, Stepper, Task
@@ -108,6 +109,7 @@ class RecipeTrainer(Trainer):
     def create_optimizer(self, model: Any = None) -> Any:
         if self.optimizer is None:
             kind, settings = self.get_optimizer_cls_and_kwargs(self.args)
+            kind = Muon if self.recipe.optimisation.optimiser == "muon" else kind
             self.optimizer = kind(parameter_groups(self.module, self.recipe.optimisation), **settings)
         return self.optimizer
 

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.nlvr.album import Album, Mask
+from scripts.nlvr.evidence import Evidence, outlines
 from scripts.nlvr.grammar import Grammar, Senseless, Sentence
+from scripts.nlvr.meaning import Amount
 from scripts.nlvr.scenes import Scene, scattered, towers
 from scripts.nlvr.slips import type_out
 from scripts.nlvr.variants import family
@@ -25,12 +27,16 @@ PATIENCE = 60  # sentences in a row that find no scenes before an album is given
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A sentence, the number of its scene in the album, and whether it is true of it."""
+    """A sentence, the number of its scene in the album, and whether it is true of it.
+
+    ``evidence``: where that is, of which the sentence says how many there are; None where it says something else.
+    """
 
     scene: int
     sentence: str
     label: bool
     kind: str
+    evidence: Evidence | None = None
 
 
 def scenes(rng: np.random.Generator, count: int, towered: bool) -> list[Scene]:
@@ -63,7 +69,9 @@ def examples(
         for label, scene in enumerate(pair):
             wanted[label, scene] -= 1
             text = sentence.text if echo else type_out(sentence.text, rng)
-            yield Example(scene, text, bool(label), sentence.kind)
+            picked = sentence.meaning.picked(album) if isinstance(sentence.meaning, Amount) else None
+            evidence = None if picked is None else outlines(album, picked, scene)
+            yield Example(scene, text, bool(label), sentence.kind, evidence)
 
 
 def matched(rng: np.random.Generator, truth: Mask, wanted: NDArray[np.int64]) -> tuple[int, int] | None:

@@ -42,9 +42,9 @@ from scripts.nlvr.vocabulary import write_tokenizer
 ALBUM = 512  # scenes among which the pairs for a sentence are looked for; also the pictures of a row group
 SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("identifier", "sentence", "label")]
-    + [("image", pa.binary()), ("kind", pa.string())]
+    + [("image", pa.binary()), ("kind", pa.string()), ("evidence", pa.list_(pa.list_(pa.float32())))]
 )
-COUNTS = 4  # questions about every scene that ask for a number
+COUNTS = 6  # questions about every scene that ask for a number
 Row = dict[str, Any]
 
 
@@ -66,17 +66,19 @@ def albums(
                 "label": str(example.label).lower(),
                 "image": images[example.scene],
                 "kind": example.kind,
+                "evidence": example.evidence,
             }
             for row, example in enumerate(examples(rng, grammar(), album, each, told.get(towered, ())))
         ] + [
             {
                 "identifier": f"made{number}.{count.scene // MEMBERS}-{count.scene % MEMBERS}.count{row}",
                 "sentence": count.question,
-                "label": count.answer,
+                "label": str(count.answer),
                 "image": images[count.scene],
-                "kind": "counts",
+                "kind": count.kind,
+                "evidence": count.evidence,
             }
-            for row, count in enumerate(counts(rng, album, COUNTS))
+            for row, count in enumerate(counts(rng, grammar(), album, COUNTS))
         ]
 
 
@@ -103,7 +105,7 @@ def write_counts(train: Path, target: Path) -> int:
     with pq.ParquetFile(train) as rows, pq.ParquetWriter(target, SCHEMA, compression="zstd") as writer:
         for number in range(rows.num_row_groups):
             group = rows.read_row_group(number)
-            chosen = group.filter(pc.equal(group["kind"], "counts"))
+            chosen = group.filter(pc.starts_with(group["kind"], "asked"))
             writer.write_table(chosen)
             written += len(chosen)
     return written

@@ -6,6 +6,7 @@ A quantity judges counts, a description picks things, a property judges boxes; i
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,29 @@ Quantity = Callable[[Counts], NDArray[np.bool_]]
 Things = Callable[[Album], Mask]  # [S, 3, 7]
 Property = Callable[[Album], Mask]  # [S, 3], of a box or of the tower in it
 Truth = Callable[[Album], Mask]  # [S]
+
+
+@dataclass(frozen=True)
+class Number:
+    """How many things or boxes ``picked`` picks, ``[S]``."""
+
+    picked: Callable[[Album], Mask]
+
+    def __call__(self, album: Album) -> Counts:
+        picked = self.picked(album)
+        counted: Counts = picked.reshape(len(picked), -1).sum(1)
+        return counted
+
+
+@dataclass(frozen=True)
+class Amount:
+    """A truth that rests on how many ``picked`` picks."""
+
+    quantity: Quantity
+    picked: Callable[[Album], Mask]
+
+    def __call__(self, album: Album) -> Mask:
+        return self.quantity(Number(self.picked)(album))
 
 
 def exactly(number: int) -> Quantity:
@@ -60,12 +84,12 @@ def opposite(things: Things) -> Things:
 
 def count(quantity: Quantity, things: Things) -> Truth:
     """So many such things in the whole picture."""
-    return lambda album: quantity(things(album).sum((1, 2)))
+    return Amount(quantity, things)
 
 
 def boxes(quantity: Quantity, holds: Property) -> Truth:
     """So many boxes of which this holds."""
-    return lambda album: quantity(holds(album).sum(1))
+    return Amount(quantity, holds)
 
 
 def has(quantity: Quantity, things: Things) -> Property:
