@@ -71,8 +71,9 @@ def test_what_it_cannot_tell_is_null_and_what_is_not_there_has_no_regions(client
     picture = number(client, "banana")
     unsure = client.post("/v1/ask", json={"picture": picture, "question": "why is it yellow?"}).json()
     assert (unsure["answer"], unsure["confidence"], unsure["regions"], unsure["heatmap"]) == (None, 0, [], None)
+    assert "It can tell what is there" in unsure["reason"]
     absent = client.post("/v1/ask", json={"picture": picture, "question": "is there a fire engine?"}).json()
-    assert (absent["answer"], absent["regions"]) == ("no", [])
+    assert (absent["answer"], absent["regions"], absent["reason"]) == ("no", [], "")
 
 
 def test_a_picture_that_is_sent_is_asked_about(client: httpx.Client) -> None:

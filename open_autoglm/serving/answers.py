@@ -25,6 +25,7 @@ def answer_reply(model: str, content: bytes, answer: Answer) -> AnswerReply:
         height=height,
         answer=answer.text,
         confidence=answer.confidence,
+        reason=answer.reason,
         regions=regions(answer.regions),
         heatmap=painted(answer.regions) if len(answer.regions.boxes) else None,
     )

@@ -85,7 +85,8 @@ class GroundReply(BaseModel):
 class AnswerReply(BaseModel):
     """An answer, null where the model cannot tell, how sure it is in 0..1, and the regions it rests on.
 
-    ``heatmap`` as where something is found; null where the answer rests on no region.
+    ``reason``: why the model cannot tell whatever the picture; "" where it is only not sure enough. ``heatmap`` as
+    where something is found; null where the answer rests on no region.
     """
 
     model: str
@@ -93,6 +94,7 @@ class AnswerReply(BaseModel):
     height: int
     answer: str | None
     confidence: float
+    reason: str
     regions: list[Region]
     heatmap: str | None
 
