@@ -62,8 +62,8 @@ export class Asking {
     drawBoxes(part("marks"), regions, answer);
     part("heat-toggle").hidden = !answer.heatmap;
     part("heat").hidden = !answer.heatmap || part("heat-toggle").getAttribute("aria-pressed") !== "true";
-    const more = [answer.reason || sureness(answer), places(regions.length)];
-    say(inWords(answer), more.filter(Boolean).join(" · "));
+    const more = [answer.reason || `${sureness(answer)}.`, places(regions.length)];
+    say(inWords(answer), more.filter(Boolean).join(" "));
   }
 
   #clear() {
@@ -84,7 +84,7 @@ function inWords({ answer }) {
 }
 
 function sureness({ answer, confidence }) {
-  return `${answer === null ? "only " : ""}${Math.round(100 * confidence)}% sure`;
+  return `${answer === null ? "Only " : ""}${Math.round(100 * confidence)}% sure`;
 }
 
-const places = (count) => (count ? `${count} place${count === 1 ? "" : "s"} marked in the picture` : "");
+const places = (count) => (count ? `${count} place${count === 1 ? "" : "s"} marked in the picture.` : "");
