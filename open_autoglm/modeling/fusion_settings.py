@@ -23,7 +23,7 @@ class FusionSettings:
       other before any sentence does, as counting and comparing need.
     - ``both_ways``: in each layer regions look at the words, too, before the words look at them.
     - ``sigmoid``: regions are attended to by sigmoids, which add up, instead of shares of one: for counting.
-    - ``proposals``: where regions come from: ``kind``, a key of ``runtime.proposals.PROPOSERS``, and its settings.
+    - ``proposals``: where regions come from: ``kind``, as ``runtime.proposals`` has them, and its settings.
     - ``pool``: cells a side that a region's features are pooled to.
     - ``answers``: what it chooses from; a training fills them in from its data where they are empty.
 
