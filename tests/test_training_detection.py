@@ -29,6 +29,7 @@ from open_autoglm.modeling.detection import from_checkpoint, load_detector
 from open_autoglm.runtime.images import decode
 from open_autoglm.runtime.proposals import Detected, make_proposer
 from open_autoglm.training.detection import mirrored, picks, train_detector
+from open_autoglm.training.detection_building import build_detector
 from open_autoglm.training.detection_recipe import (
     DetectionData,
     DetectionOptimisation,
@@ -194,13 +195,13 @@ def written(folder: Path, steps: int) -> Path:
 
 
 def test_the_command_trains_a_detector_and_a_bundle_carries_it(tmp_path: Path) -> None:
-    path = written(tmp_path, steps=20)
-    trained = autoglm(path, "--json", "--set", "output.log_every=10")
+    path = written(tmp_path, steps=60)
+    trained = autoglm(path, "--json", "--set", "output.log_every=30", "--set", "model.layers=1")
     assert trained.exit_code == 0, (trained.stderr, trained.exception)
     assert "train: 8 pictures, 16 boxes, 2 classes" in trained.stderr and "task: detect" in trained.stderr
-    assert "step 20 of 20, validation: recall 50" in trained.stderr and "pictures/s" in trained.stderr
+    assert "step 60 of 60, validation: recall 50" in trained.stderr and "pictures/s" in trained.stderr
     outcome = json.loads(trained.stdout)
-    assert (outcome["step"], outcome["steps"], outcome["stopped"]) == (20, 20, False)
+    assert (outcome["step"], outcome["steps"], outcome["stopped"]) == (60, 60, False)
     again = autoglm(path)
     assert again.exit_code == 2 and "is finished and has its detector" in again.stderr
 
@@ -254,6 +255,21 @@ def test_proposals_of_a_detector_that_cannot_be_are_refused(settings: dict[str, 
         make_proposer({"kind": "detector", "source": "x"})
     with pytest.raises(BundleError, match="cannot be loaded"):
         from_checkpoint(Detected("runs/no/such/detector"))
+
+
+def test_a_detector_that_a_bundle_cannot_carry_is_refused_before_the_training(tmp_path: Path) -> None:
+    model, processor = build_detector(DetectorSettings(picture_size=(64, 64), width=32, queries=8), ("thing",))
+    for parameter in model.parameters():
+        torch.nn.init.zeros_(parameter)
+    model.save_pretrained(tmp_path / "blank")
+    processor.save_pretrained(tmp_path / "blank")
+    with pytest.raises(BundleError, match="all places of a picture for alike"):
+        from_checkpoint(Detected(str(tmp_path / "blank")))
+    facts = json.loads((tmp_path / "blank" / "preprocessor_config.json").read_text())
+    facts["size"] = {"shortest_edge": 64, "longest_edge": 128}
+    (tmp_path / "blank" / "preprocessor_config.json").write_text(json.dumps(facts))
+    with pytest.raises(BundleError, match="resizes to a height and width"):
+        from_checkpoint(Detected(str(tmp_path / "blank")))
 
 
 def test_a_detectors_recipe_is_read_with_care(tmp_path: Path) -> None:

@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from transformers import AutoImageProcessor, AutoModelForObjectDetection
 
 from open_autoglm.errors import BundleError, SettingError
 from open_autoglm.runtime.images import Preprocessing
 from open_autoglm.runtime.proposals import Detected, Detections, or_whole
 
+TIED = 1e-5  # of two logits: closer ones may change places from kernel to kernel
 RESAMPLES = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}  # as Pillow numbers them
 
 
@@ -37,15 +39,25 @@ class Detector:
         """Pixels uint8 [h, w, 3] to float32 [k, 4], best first; the whole picture where nothing was detected."""
         return or_whole(self.detect(pixels).boxes)
 
-    @torch.no_grad()
     def detect(self, pixels: np.ndarray) -> Detections:
         """Pixels uint8 [h, w, 3] to boxes with their scores; there may be none."""
-        # Said rather than guessed: a picture of 3 rows could be taken for channels first.
-        inputs = self.processor(images=pixels, input_data_format="channels_last", return_tensors="pt")
-        outputs = self.model(**inputs.to(self.model.device))
+        outputs = self.outputs(pixels)
         # The checkpoint's own processor knows whether scores are a softmax or sigmoids; a size of 1 gives fractions.
         found = self.processor.post_process_object_detection(outputs, self.settings.threshold, target_sizes=[(1, 1)])[0]
         return self.settings.kept(found["boxes"].float().cpu().numpy(), found["scores"].float().cpu().numpy())
+
+    @torch.no_grad()
+    def outputs(self, pixels: np.ndarray) -> Any:
+        """What the model says of one picture."""
+        # Said rather than guessed: a picture of 3 rows could be taken for channels first.
+        inputs = self.processor(images=pixels, input_data_format="channels_last", return_tensors="pt")
+        return self.model(**inputs.to(self.model.device))
+
+    def decides(self, pixels: np.ndarray) -> bool:
+        """Whether an RT-DETR takes some places of a picture for more likely than the rest, and looks at those."""
+        likely = self.outputs(pixels).enc_outputs_class[0].amax(dim=-1).sort(descending=True).values
+        last, *left_out = likely[self.model.config.num_queries - 1 :][:2].tolist()
+        return not left_out or last - left_out[0] > TIED
 
     def resized(self) -> Preprocessing:
         """How pictures are prepared for it where there is no torch. BundleError for one that a bundle cannot carry."""
@@ -76,7 +88,16 @@ def from_checkpoint(settings: Detected) -> Detector:
         )
     detector = loaded(settings)
     detector.resized()  # before a training, not after it
+    if not any(detector.decides(pixels) for pixels in probes()):
+        raise BundleError(f"The detector {settings.source} takes all places of a picture for alike: train it further.")
     return detector
+
+
+def probes() -> list[np.ndarray]:
+    """Pictures of random colour fields, uint8 [h, w, 3], to try a detector on."""
+    random = np.random.default_rng(0)
+    fields = random.integers(0, 256, (4, 6, 8, 3), dtype=np.uint8)
+    return [np.array(Image.fromarray(one).resize((320, 240), Image.Resampling.BICUBIC)) for one in fields]
 
 
 def load_detector(source: str | Path, **settings: Any) -> Detector:
