@@ -50,8 +50,8 @@ class Manifest:
     """What ``manifest.json`` says.
 
     - ``space`` identifies the embedding space: vectors are comparable exactly when it is equal.
-    - ``graphs`` maps a task (``image``, ``text``, ``cells``, ``regions``, ``answer``) to its graphs by precision
-      (``fp32``, ``int8``).
+    - ``graphs`` maps a task (``image``, ``text``, ``cells``, ``regions``, ``answer``, ``detect``) to its graphs by
+      precision (``fp32``, ``int8``).
     - ``fusion``, of a model that answers: its ``answers``, and the ``proposals`` that its regions come from.
     - ``similarity`` is what the model was trained with: its ``kind``, and for ``bilinear`` the tensor that is its
       ``matrix``; a bundle that says nothing is compared by cosine.
@@ -83,6 +83,8 @@ def parse_manifest(fields: Mapping[str, Any]) -> Manifest:
     preprocessing = table(fields, "preprocessing")
     check_image(table(preprocessing, "image"))
     check_text(table(preprocessing, "text"))
+    if "detector" in preprocessing:
+        check_image(table(preprocessing, "detector"))
     calibration = table(fields, "calibration", {})
     if calibration:
         check_calibration(calibration)
@@ -99,7 +101,7 @@ def parse_manifest(fields: Mapping[str, Any]) -> Manifest:
     fusion = table(fields, "fusion", {})
     if fusion:
         check_fusion(fusion)
-        outputs |= {"regions": {}, "answer": {"answers": f"float32[n, {len(fusion['answers'])}]"}}
+        outputs |= {"regions": {}, "answer": {"answers": f"float32[n, {len(fusion['answers'])}]"}, "detect": {}}
     if similarity["kind"] == "region_word":
         outputs["text"]["words"] = f"float32[n, t, {dimension}]"
     cells = table(fields, "cells", {})

@@ -137,11 +137,13 @@ def test_places_have_names(box: list[int], words: str) -> None:
 def test_what_it_cannot_know_it_does_not_tell(model: Model, question: str) -> None:
     answer = model.ask(BANANA, question)
     assert (answer.text, answer.confidence) == (None, 0.0)
+    assert "It can tell what is there" in answer.reason
 
 
 def test_a_number_is_told_only_of_what_is_not_there(model: Model) -> None:
-    assert model.ask(BANANA, "how many bananas?").text is None
-    assert model.ask(BANANA, "how many fire engines?").text == "0"
+    several, none = model.ask(BANANA, "how many bananas?"), model.ask(BANANA, "how many fire engines?")
+    assert several.text is None and len(several.regions.boxes) and "not how many" in several.reason
+    assert (none.text, none.reason) == ("0", "")
 
 
 def test_what_is_no_picture_is_refused(model: Model, tmp_path: Path) -> None:

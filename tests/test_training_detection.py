@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,19 @@ import torch
 import yaml
 from PIL import Image, ImageDraw
 from torch_parts import one_thread as one_thread
+from training_parts import tiny_model
+from typer.testing import CliRunner, Result
 
+import open_autoglm
+from open_autoglm.cli import app
 from open_autoglm.data import BoxSettings, open_boxes
-from open_autoglm.errors import DataError, TrainingError
+from open_autoglm.errors import BundleError, DataError, SettingError, TrainingError
 from open_autoglm.evaluation.boxes import box_recall, iou
-from open_autoglm.modeling.detection import load_detector
+from open_autoglm.modeling.detection import from_checkpoint, load_detector
+from open_autoglm.runtime.images import decode
+from open_autoglm.runtime.proposals import Detected, make_proposer
 from open_autoglm.training.detection import mirrored, picks, train_detector
+from open_autoglm.training.detection_building import build_detector
 from open_autoglm.training.detection_recipe import (
     DetectionData,
     DetectionOptimisation,
@@ -29,7 +37,7 @@ from open_autoglm.training.detection_recipe import (
     DetectorRecipe,
     DetectorSettings,
 )
-from open_autoglm.training.reading import build
+from open_autoglm.training.reading import build, plain
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 COLOURS = {"red": "#c02020", "blue": "#2040d0"}
@@ -173,3 +181,107 @@ def test_overlaps_are_what_they_are_drawn_to_be() -> None:
     one, other = np.array([[0, 0, 2, 2], [5, 5, 5, 5]]), np.array([[1, 0, 3, 2], [0, 0, 2, 2], [9, 9, 10, 10]])
     np.testing.assert_allclose(iou(one, other), [[1 / 3, 1, 0], [0, 0, 0]])
     assert box_recall([other, np.zeros((0, 4))], [one[:1], one[:1]]) == 0.5
+
+
+def autoglm(*words: object) -> Result:
+    return CliRunner().invoke(app, ["train", *(str(word) for word in words)])
+
+
+def written(folder: Path, steps: int) -> Path:
+    """The recipe as a file."""
+    path = folder / "blocks.yaml"
+    path.write_text(yaml.safe_dump(plain(asdict(recipe(folder, steps))), sort_keys=False), encoding="utf-8")
+    return path
+
+
+def test_the_command_trains_a_detector_and_a_bundle_carries_it(tmp_path: Path) -> None:
+    path = written(tmp_path, steps=60)
+    trained = autoglm(path, "--json", "--set", "output.log_every=30", "--set", "model.layers=1")
+    assert trained.exit_code == 0, (trained.stderr, trained.exception)
+    assert "train: 8 pictures, 16 boxes, 2 classes" in trained.stderr and "task: detect" in trained.stderr
+    assert "step 60 of 60, validation: recall 50" in trained.stderr and "pictures/s" in trained.stderr
+    outcome = json.loads(trained.stdout)
+    assert (outcome["step"], outcome["steps"], outcome["stopped"]) == (60, 60, False)
+    again = autoglm(path)
+    assert again.exit_code == 2 and "is finished and has its detector" in again.stderr
+
+    rows = [["image", "question", "answer"], *([f"{n}.png", "a photo", "red"] for n in range(8))]
+    (tmp_path / "questions.csv").write_text("\n".join(",".join(row) for row in rows), encoding="utf-8")
+    tiny_model(tmp_path / "start")
+    proposals = {"kind": "detector", "source": outcome["detector"], "threshold": 0.1, "overlap": 0.5, "most": 6}
+    fusion = {"width": 32, "heads": 2, "layers": 1, "proposals": proposals}
+    answering = {
+        "task": "answer",
+        "model": {"start": str(tmp_path / "start"), "config": {"fusion": fusion, "aligned": False}},
+        "data": {
+            "train": {"path": str(tmp_path / "questions.csv"), "answer": "answer"},
+            "validation_share": 0,
+            "augmentation": None,
+        },
+        "optimisation": {"steps": 2, "batch_size": 4},
+        "output": {"folder": str(tmp_path / "runs")},
+    }
+    (tmp_path / "asks.yaml").write_text(yaml.safe_dump(answering), encoding="utf-8")
+    asked = autoglm(tmp_path / "asks.yaml", "--json")
+    assert asked.exit_code == 0, (asked.stderr, asked.exception)
+    bundle = json.loads(asked.stdout)["bundle"]
+    model = open_autoglm.load(bundle)
+    detector = load_detector(outcome["detector"], threshold=0.1, overlap=0.5, most=6)
+    shutil.rmtree(outcome["folder"])  # the bundle needs nothing of the detector's run
+    for number in range(8):
+        pixels = decode(tmp_path / f"{number}.png")
+        np.testing.assert_allclose(model.fusion.propose(pixels), detector(pixels), atol=1e-3)
+    assert model.bundle.manifest.graphs["detect"]["fp32"].parity["max_difference"] < 1e-3
+    assert "source" not in model.bundle.manifest.fusion["proposals"]
+    with Image.open(tmp_path / "0.png") as photo:
+        answer = model.ask(photo, "a photo")
+    assert 1 <= len(answer.regions.boxes) <= 6 and answer.text == "red"
+    assert not model.bundle.verify()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"kind": "detector"}, "no source"),
+        ({"kind": "detector", "source": 3}, "give text"),
+        ({"kind": "detector", "source": "x", "most": 0}, r"1\.\.1000"),
+        ({"kind": "detector", "source": "x", "limit": 3}, "no setting limit"),
+    ],
+)
+def test_proposals_of_a_detector_that_cannot_be_are_refused(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingError, match=said):
+        make_proposer(settings, from_checkpoint)
+    with pytest.raises(SettingError, match="cannot be had here"):
+        make_proposer({"kind": "detector", "source": "x"})
+    with pytest.raises(BundleError, match="cannot be loaded"):
+        from_checkpoint(Detected("runs/no/such/detector"))
+
+
+def test_a_detector_that_a_bundle_cannot_carry_is_refused_before_the_training(tmp_path: Path) -> None:
+    model, processor = build_detector(DetectorSettings(picture_size=(64, 64), width=32, queries=8), ("thing",))
+    for parameter in model.parameters():
+        torch.nn.init.zeros_(parameter)
+    model.save_pretrained(tmp_path / "blank")
+    processor.save_pretrained(tmp_path / "blank")
+    with pytest.raises(BundleError, match="all places of a picture for alike"):
+        from_checkpoint(Detected(str(tmp_path / "blank")))
+    facts = json.loads((tmp_path / "blank" / "preprocessor_config.json").read_text())
+    facts["size"] = {"shortest_edge": 64, "longest_edge": 128}
+    (tmp_path / "blank" / "preprocessor_config.json").write_text(json.dumps(facts))
+    with pytest.raises(BundleError, match="resizes to a height and width"):
+        from_checkpoint(Detected(str(tmp_path / "blank")))
+
+
+def test_a_detectors_recipe_is_read_with_care(tmp_path: Path) -> None:
+    path = written(tmp_path, steps=2)
+    for words, said in (
+        (["--check"], "not at boxes"),
+        (["--set", "model.start=7"], "model.start is 7"),
+        (["--set", "optimisation.epochs=2"], "no setting optimisation.epochs"),
+        (["--set", "data.train.path=gone.jsonl"], "gone.jsonl"),
+        (["--resume"], "start without --resume"),
+    ):
+        result = autoglm(path, *words)
+        assert result.exit_code == 2 and said in result.stderr.splitlines()[-1], (words, result.stderr)
+    asked = autoglm(path, "--to", tmp_path / "elsewhere")
+    assert asked.exit_code == 0 and f"source: {tmp_path}/elsewhere/blocks/detector" in asked.stdout

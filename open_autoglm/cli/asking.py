@@ -62,6 +62,7 @@ def ask(
                 "question": question,
                 "answer": answer.text,
                 "confidence": round(answer.confidence, 4),
+                "reason": answer.reason,
                 "regions": regions,
             }
         )

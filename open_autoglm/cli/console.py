@@ -98,7 +98,10 @@ def show_probabilities(probabilities: Mapping[str, float]) -> None:
 def show_answer(answer: Answer) -> None:
     """The answer, how sure it is, and where it was seen, a box a line."""
     out = stdout()
-    out.print(Text(f"{showable(answer.text or UNKNOWN)} ({answer.confidence:.0%} sure)"))
+    if answer.reason:
+        out.print(Text(f"{UNKNOWN}. {answer.reason}"))
+    else:
+        out.print(Text(f"{showable(answer.text or UNKNOWN)} ({answer.confidence:.0%} sure)"))
     for box, score in zip(answer.regions.boxes.tolist(), answer.regions.scores.tolist(), strict=True):
         x0, y0, x1, y1 = (round(side) for side in box)
         out.print(Text(f"  {score:.0%}  from {x0},{y0} to {x1},{y1}"))

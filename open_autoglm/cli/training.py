@@ -49,6 +49,7 @@ def train(
 
     with needing("autoglm train", "train"):
         from ..training import command
+        from ..training.processes import first_process
     wanted = command.read(recipe, change or [], to)
     if check:
         checked = command.check_recipe(wanted)
@@ -61,7 +62,7 @@ def train(
             raise typer.Exit(MISTAKE)
         return
     outcome = command.train_recipe(wanted, resume, say)
-    if not command.first_process():
+    if not first_process():
         pass  # one of several speaks for all
     elif as_json:
         print_json(asdict(outcome))

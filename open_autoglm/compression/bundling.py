@@ -23,8 +23,11 @@ from open_autoglm.bundle import WEIGHTS, Bundle, Graph, Manifest
 from open_autoglm.errors import BundleError
 from open_autoglm.manifest import check_template
 from open_autoglm.modeling import OpenAutoGLM, OpenAutoGLMConfig, OpenAutoGLMProcessor
+from open_autoglm.modeling.detection import Detector, from_checkpoint
+from open_autoglm.runtime.proposals import DETECTOR, make_proposer
 from open_autoglm.weights import Weights, write_weights
 
+from .detector import detector_parity, export_detector
 from .export import Exported, export_answer, export_cells, export_image, export_regions, export_text
 from .parity import cells_parity, check_similarity, fusion_parity, image_parity, text_parity
 from .quantize import dynamic_int8
@@ -81,6 +84,8 @@ def make_bundle(
         )
         graphs = write_graphs(stored, processor, Bundle(folder, manifest), int8_text)
         manifest = replace(manifest, graphs=graphs)
+        if model.answering is not None and model.answering.settings.proposals["kind"] == DETECTOR:
+            manifest = with_detector(model.answering.settings.proposals, Bundle(folder, manifest))
         if model.config.aligned:
             if model.config.image_pooling == "map":
                 manifest = with_cells(stored, processor, Bundle(folder, manifest))
@@ -154,6 +159,18 @@ def with_cells(model: OpenAutoGLM, processor: OpenAutoGLMProcessor, bundle: Bund
     return replace(bundle.manifest, cells=cells, graphs={**bundle.manifest.graphs, "cells": {"fp32": graph}})
 
 
+def with_detector(proposals: Mapping[str, Any], bundle: Bundle) -> Manifest:
+    """Exports, writes and checks the graph of the detector that regions come from; the manifest with it."""
+    detector = make_proposer(proposals, from_checkpoint)
+    assert isinstance(detector, Detector)  # noqa: S101  (that is what from_checkpoint makes)
+    exported, used = export_detector(detector)
+    graph = write_graph(bundle, "onnx/detect.fp32.onnx", exported)
+    graph = replace(graph, parity=detector_parity(detector, used, bundle, graph))
+    preprocessing = {**bundle.manifest.preprocessing, "detector": asdict(used)}
+    graphs = {**bundle.manifest.graphs, "detect": {"fp32": graph}}
+    return replace(bundle.manifest, preprocessing=preprocessing, graphs=graphs)
+
+
 def with_vocabulary(
     folder: Path, manifest: Manifest, names: Sequence[str], vectors: Mapping[str, NDArray[np.float32]] | None = None
 ) -> Manifest:
@@ -186,7 +203,9 @@ def fusion_facts(model: OpenAutoGLM) -> dict[str, Any]:
     if model.answering is None:
         return {}
     settings = model.answering.settings
-    return {"answers": list(settings.answers), "proposals": dict(settings.proposals)}
+    # A detector is part of the bundle, wherever it came from.
+    proposals = {name: value for name, value in settings.proposals.items() if name != "source"}
+    return {"answers": list(settings.answers), "proposals": proposals}
 
 
 def text_settings(tokenizer: Any, config: OpenAutoGLMConfig, template: str) -> dict[str, Any]:

@@ -83,6 +83,14 @@ class BoxedPictures:
             state.update(json.dumps([one.key, one.boxes.tolist(), one.categories]).encode("utf-8"))
         return state.hexdigest()
 
+    def summary(self) -> str:
+        """What was read, in words, for the start of a run."""
+        boxes = sum(len(one.boxes) for one in self.pictures)
+        lines = [f"{len(self.pictures):,} pictures, {boxes:,} boxes, {len(self.classes):,} classes"]
+        lines += [f"  skipped: {problem}" for problem in self.problems[:5]]
+        lines += [f"  skipped: {len(self.problems) - 5:,} more"] if len(self.problems) > 5 else []
+        return "\n".join(lines)
+
     def pixels(self, number: int) -> np.ndarray:
         """One picture, decoded: uint8 [h, w, 3]. Raises ImageError."""
         return images.decode(source_of(self.pictures[number].picture, self.limits), self.limits)

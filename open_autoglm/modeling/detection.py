@@ -6,70 +6,111 @@ used for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from transformers import AutoImageProcessor, AutoModelForObjectDetection
 
 from open_autoglm.errors import BundleError, SettingError
-from open_autoglm.runtime.proposals import MOST_BOXES, distinct, or_whole
+from open_autoglm.runtime.images import Preprocessing
+from open_autoglm.runtime.proposals import Detected, Detections, or_whole
 
-
-@dataclass(frozen=True)
-class Detections:
-    """What a detector found, best first: ``boxes`` float32 [k, 4], fractions x0 y0 x1 y1, ``scores`` float32 [k]."""
-
-    boxes: np.ndarray
-    scores: np.ndarray
+TIED = 1e-5  # of two logits: closer ones may change places from kernel to kernel
+RESAMPLES = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}  # as Pillow numbers them
 
 
 @dataclass(frozen=True)
 class Detector:
-    """A detector as a region proposer: its boxes whatever their class, of those that overlap too much the best.
-
-    ``threshold``: the least score, 0..1; ``overlap``: how much two boxes may (IoU); ``most``: boxes at most.
-    """
+    """A detector as a region proposer; ``settings`` say which of its boxes are kept."""
 
     model: Any
     processor: Any
-    threshold: float = 0.05
-    overlap: float = 0.8
-    most: int = 100
+    settings: Detected = field(default_factory=Detected)
 
-    def __post_init__(self) -> None:
-        if not (1 <= self.most <= MOST_BOXES and 0 <= self.threshold < 1 and 0 < self.overlap <= 1):
-            raise SettingError(
-                f"A detector with most {self.most}, threshold {self.threshold} and overlap {self.overlap}: most must "
-                f"be in 1..{MOST_BOXES}, and the others are shares in 0..1."
-            )
+    @property
+    def most(self) -> int:
+        return self.settings.most
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Pixels uint8 [h, w, 3] to float32 [k, 4], best first; the whole picture where nothing was detected."""
         return or_whole(self.detect(pixels).boxes)
 
-    @torch.no_grad()
     def detect(self, pixels: np.ndarray) -> Detections:
         """Pixels uint8 [h, w, 3] to boxes with their scores; there may be none."""
+        outputs = self.outputs(pixels)
+        # The checkpoint's own processor knows whether scores are a softmax or sigmoids; a size of 1 gives fractions.
+        found = self.processor.post_process_object_detection(outputs, self.settings.threshold, target_sizes=[(1, 1)])[0]
+        return self.settings.kept(found["boxes"].float().cpu().numpy(), found["scores"].float().cpu().numpy())
+
+    @torch.no_grad()
+    def outputs(self, pixels: np.ndarray) -> Any:
+        """What the model says of one picture."""
         # Said rather than guessed: a picture of 3 rows could be taken for channels first.
         inputs = self.processor(images=pixels, input_data_format="channels_last", return_tensors="pt")
-        outputs = self.model(**inputs.to(self.model.device))
-        # The checkpoint's own processor knows whether scores are a softmax or sigmoids; a size of 1 gives fractions.
-        found = self.processor.post_process_object_detection(outputs, self.threshold, target_sizes=[(1, 1)])[0]
-        boxes, scores = found["boxes"].float().cpu().numpy().clip(0, 1), found["scores"].float().cpu().numpy()
-        order = np.argsort(-scores, kind="stable")
-        order = order[(boxes[order, 2:] > boxes[order, :2]).all(axis=1)]
-        kept = order[distinct(boxes[order], self.overlap, self.most)]
-        return Detections(boxes[kept], scores[kept])
+        return self.model(**inputs.to(self.model.device))
+
+    def decides(self, pixels: np.ndarray) -> bool:
+        """Whether an RT-DETR takes some places of a picture for more likely than the rest, and looks at those."""
+        likely = self.outputs(pixels).enc_outputs_class[0].amax(dim=-1).sort(descending=True).values
+        last, *left_out = likely[self.model.config.num_queries - 1 :][:2].tolist()
+        return not left_out or last - left_out[0] > TIED
+
+    def resized(self) -> Preprocessing:
+        """How pictures are prepared for it where there is no torch. BundleError for one that a bundle cannot carry."""
+        facts = self.processor
+        size = dict(facts.size) if facts.do_resize else {}
+        kind = self.model.config.model_type
+        if kind != "rt_detr" or not facts.do_rescale or not (size.get("height") and size.get("width")):
+            raise BundleError(
+                f"The detector {self.settings.source} ({kind}) cannot be part of a bundle: take an RT-DETR whose image "
+                "processor resizes to a height and width, as 'autoglm train' makes from recipes/detector.yaml."
+            )
+        unit = 1 / (255 * facts.rescale_factor)
+        return Preprocessing(
+            height=size["height"],
+            width=size["width"],
+            resize="squash",
+            mean=tuple(unit * mean for mean in facts.image_mean) if facts.do_normalize else (0.0, 0.0, 0.0),
+            std=tuple(unit * std for std in facts.image_std) if facts.do_normalize else (unit, unit, unit),
+            resample=RESAMPLES[int(facts.resample)],  # type: ignore[arg-type]
+        )
+
+
+def from_checkpoint(settings: Detected) -> Detector:
+    """The detector that a recipe's proposals name. SettingError where they name none, BundleError as ``resized``."""
+    if not settings.source:
+        raise SettingError(
+            "Regions of kind detector have no source: give the detector's folder, such as runs/detector/detector."
+        )
+    detector = loaded(settings)
+    detector.resized()  # before a training, not after it
+    if not any(detector.decides(pixels) for pixels in probes()):
+        raise BundleError(f"The detector {settings.source} takes all places of a picture for alike: train it further.")
+    return detector
+
+
+def probes() -> list[np.ndarray]:
+    """Pictures of random colour fields, uint8 [h, w, 3], to try a detector on."""
+    random = np.random.default_rng(0)
+    fields = random.integers(0, 256, (4, 6, 8, 3), dtype=np.uint8)
+    return [np.array(Image.fromarray(one).resize((320, 240), Image.Resampling.BICUBIC)) for one in fields]
 
 
 def load_detector(source: str | Path, **settings: Any) -> Detector:
-    """The detector in a directory or of a hub id, with its image processor; ``settings`` are Detector's.
+    """The detector in a directory or of a hub id, with its image processor; ``settings`` are those of Detected.
 
     Raises BundleError where it cannot be loaded, or is a model of another kind.
     """
+    return loaded(Detected(source=str(source), **settings))
+
+
+def loaded(settings: Detected) -> Detector:
+    """The detector of ``settings.source``. Raises as ``load_detector``."""
+    source = settings.source
     try:
         processor = AutoImageProcessor.from_pretrained(source)
         model, report = AutoModelForObjectDetection.from_pretrained(source, output_loading_info=True)
@@ -83,4 +124,4 @@ def load_detector(source: str | Path, **settings: Any) -> Detector:
         )
     if not hasattr(processor, "post_process_object_detection"):
         raise BundleError(f"The detector {source} has the image processor of another kind of model: save its own.")
-    return Detector(model.eval(), processor, **settings)
+    return Detector(model.eval(), processor, settings)

@@ -25,7 +25,7 @@ class FusionSettings:
     - ``sigmoid``: regions are attended to by sigmoids, which add up, instead of shares of one: for counting.
     - ``selects``: of each region it is said whether the sentence is about it, a question of its own, which training
       data may answer (``data.train.evidence``); the answer adds up what the chosen ones hold. Needs ``both_ways``.
-    - ``proposals``: where regions come from: ``kind``, a key of ``runtime.proposals.PROPOSERS``, and its settings.
+    - ``proposals``: where regions come from: ``kind``, as ``runtime.proposals`` has them, and its settings.
     - ``pool``: cells a side that a region's features are pooled to.
     - ``answers``: what it chooses from; a training fills them in from its data where they are empty.
 

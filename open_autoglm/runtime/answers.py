@@ -46,11 +46,15 @@ class Grounding:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer in words, None where the model cannot tell; ``confidence`` in 0..1; ``regions``: what it rests on."""
+    """An answer in words, None where the model cannot tell; ``confidence`` in 0..1; ``regions``: what it rests on.
+
+    ``reason``: why a model cannot tell whatever the picture, in one sentence; "" where it is only not sure enough.
+    """
 
     text: str | None
     confidence: float
     regions: Grounding = field(default_factory=Grounding)
+    reason: str = ""
 
 
 class Answering(Protocol):

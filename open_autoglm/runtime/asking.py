@@ -21,6 +21,9 @@ from .seeing import Seen, need_cells, see
 if TYPE_CHECKING:
     from .model import Model
 
+NO_COUNT = "It finds where such things are, but not how many: those that stand close look like one."
+NO_NAMES = "It knows no names of things: ask with choices."
+BEYOND = "It can tell what is there, what something is, and where; ask 'is there a ...?' or 'where is the ...?'."
 LEAST_SURE = 0.6  # below this confidence an answer is no better than "I can't tell"
 MOST_OF_IT = 0.6  # of the picture's area: a box that holds more has no other place to name
 PLACES = (
@@ -59,7 +62,7 @@ class AlignmentAnswers:
         if choices is not None:
             return self._choose(image, choices)
         if read.kind is Kind.OTHER:
-            return Answer(None, 0.0)
+            return Answer(None, 0.0, reason=BEYOND)
         seen = see(self.model, image)
         if read.kind is Kind.NAME:
             return self._name(image, seen)
@@ -75,8 +78,10 @@ class AlignmentAnswers:
         regions = self._ground(seen, question.subject, probability)
         if question.kind is Kind.PRESENCE:
             return self._sure("yes", confidence, regions)
-        if question.kind is Kind.COUNT or not len(regions.boxes):
-            # Heat runs together where things stand close: its parts are no count (see benchmarks/grounding.py).
+        if question.kind is Kind.COUNT:
+            # Peaks of heat are no count: one is the better guess, however far they stand out (benchmarks/grounding.py).
+            return Answer(None, 0.0, regions, NO_COUNT)
+        if not len(regions.boxes):
             return Answer(None, 0.0, regions)
         return self._sure(place(regions.boxes[0], seen.width, seen.height), confidence, regions)
 
@@ -90,7 +95,7 @@ class AlignmentAnswers:
     def _name(self, image: ImageSource, seen: Seen) -> Answer:
         names = self.model.vocabulary.names
         if not names:
-            return Answer(None, 0.0)
+            return Answer(None, 0.0, reason=NO_NAMES)
         probabilities = self.model.vocabulary.recognise(seen.views[0])
         if probabilities is None:
             return self._choose(image, names)

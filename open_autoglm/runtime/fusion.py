@@ -16,6 +16,7 @@ from open_autoglm.errors import SettingError
 
 from .answers import Answer, Grounding
 from .decoding import ImageLimits, ImageSource
+from .detector import bundled
 from .engine import Engine
 from .images import Preprocessing, prepare, seen
 from .proposals import make_proposer
@@ -47,7 +48,7 @@ class FusionAnswering:
     ) -> None:
         facts, calibration = bundle.manifest.fusion, bundle.manifest.calibration.get("answers", {})
         self.answers: tuple[str, ...] = tuple(facts["answers"])
-        self.propose = make_proposer(facts["proposals"])
+        self.propose = make_proposer(facts["proposals"], bundled(bundle, engine))
         self.temperature = float(calibration.get("temperature", 1.0))
         self.least = float(calibration.get("least_confidence", 0.0))
         self._preprocessing, self._limits, self._tokenizer, self._engine = preprocessing, limits, tokenizer, engine

@@ -1,6 +1,6 @@
 """Every failed request's reply: one JSON shape, one sentence, the right status, never a traceback.
 
-It knows the exception tree and HTTP's statuses; it knows nothing of the routes.
+It knows what may be raised and HTTP's statuses; it knows nothing of the routes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from ..errors import FilterError, ImageError, OpenAutoGLMError, PictureNotFound, SettingError, TextError
+from .pictures import PictureGone
 from .schemas import ErrorDetail, ErrorReply
+from .service import Busy
 
 _USER_MISTAKES = (FilterError, ImageError, SettingError, TextError)
 
@@ -62,6 +64,14 @@ def install(app: FastAPI, headers: Mapping[str, str]) -> None:
         status = HTTPStatus.BAD_REQUEST if isinstance(error, _USER_MISTAKES) else HTTPStatus.SERVICE_UNAVAILABLE
         status = HTTPStatus.NOT_FOUND if isinstance(error, PictureNotFound) else status
         return failure(status, type(error).__name__, str(error))
+
+    @app.exception_handler(PictureGone)
+    async def gone(request: Request, error: PictureGone) -> JSONResponse:
+        return failure(HTTPStatus.NOT_FOUND, "PictureGone", str(error))
+
+    @app.exception_handler(Busy)
+    async def busy(request: Request, error: Busy) -> JSONResponse:
+        return failure(HTTPStatus.SERVICE_UNAVAILABLE, "Busy", str(error), {"Retry-After": "5"})
 
     @app.exception_handler(RequestValidationError)
     @app.exception_handler(ValidationError)

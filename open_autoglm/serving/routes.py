@@ -5,6 +5,7 @@ It knows HTTP; it knows nothing of how pictures are found or read.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -12,11 +13,23 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Request, Response
 from fastapi import Path as PathParameter
+from pydantic import BaseModel
 
-from .failures import Refusal
-from .intake import search_request
-from .pictures import DOWNLOAD, PictureGone
-from .schemas import LARGEST_ID, ErrorReply, Examples, Info, Live, SearchReply, SearchRequest
+from .intake import read_request
+from .pictures import DOWNLOAD
+from .schemas import (
+    LARGEST_ID,
+    AnswerReply,
+    AskRequest,
+    ErrorReply,
+    Examples,
+    GroundReply,
+    GroundRequest,
+    Info,
+    Live,
+    SearchReply,
+    SearchRequest,
+)
 from .service import Service
 
 PictureId = Annotated[int, PathParameter(ge=0, le=LARGEST_ID)]
@@ -30,30 +43,20 @@ class ThumbnailSize(IntEnum):
     LARGE = 1600
 
 
-_REQUEST_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": SearchRequest.model_json_schema()},
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["image"],
-                    "properties": {
-                        "image": {
-                            "type": "string",
-                            "format": "binary",
-                            "description": "A picture to find similar ones to.",
-                        },
-                        "k": {"type": "integer"},
-                        "where": {"type": "string"},
-                        "cut": {"type": "boolean"},
-                    },
-                }
-            },
-        },
-    }
-}
+def _body(kind: type[BaseModel], image: str, instead_of: Sequence[str]) -> dict[str, Any]:
+    """What OpenAPI says of a body that is JSON, or a form with a picture instead of some fields."""
+    schema = kind.model_json_schema()
+    others = {name: field for name, field in schema["properties"].items() if name not in instead_of}
+    picture = {"type": "string", "format": "binary", "description": image}
+    needed = ["image", *schema.get("required", [])]
+    form = {"type": "object", "required": needed, "properties": {"image": picture, **others}}
+    content = {"application/json": {"schema": schema}, "multipart/form-data": {"schema": form}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+_SEARCH = _body(SearchRequest, "A picture to find similar ones to.", instead_of=("query", "like"))
+_ASK = _body(AskRequest, "The picture to ask about.", instead_of=("picture",))
+_GROUND = _body(GroundRequest, "The picture to look at.", instead_of=("picture",))
 
 
 def _failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -79,19 +82,28 @@ def api(service: Service) -> APIRouter:
         """A few searches that find something in this index."""
         return Examples(examples=await service.examples())
 
-    @router.post("/v1/search", openapi_extra=_REQUEST_BODY, responses=_failures(400, 404, 413, 415, 422))
+    @router.post("/v1/search", openapi_extra=_SEARCH, responses=_failures(400, 404, 413, 415, 422, 503))
     async def search(request: Request) -> SearchReply:
         """The pictures that match words, a picture of the index, or an uploaded picture."""
-        wanted, image = await search_request(request, service.max_upload_bytes)
+        wanted, image = await read_request(request, SearchRequest, service.max_upload_bytes)
         return await service.search(wanted, image)
+
+    @router.post("/v1/ask", openapi_extra=_ASK, responses=_failures(400, 404, 413, 415, 422, 503))
+    async def ask(request: Request) -> AnswerReply:
+        """The answer to a question about a picture of the index, or about an uploaded picture."""
+        wanted, image = await read_request(request, AskRequest, service.max_upload_bytes)
+        return await service.ask(wanted, image)
+
+    @router.post("/v1/ground", openapi_extra=_GROUND, responses=_failures(400, 404, 413, 415, 422, 503))
+    async def ground(request: Request) -> GroundReply:
+        """Where something is in a picture of the index, or in an uploaded picture."""
+        wanted, image = await read_request(request, GroundRequest, service.max_upload_bytes)
+        return await service.ground(wanted, image)
 
     @router.get("/v1/pictures/{id}", response_class=Response, responses=_failures(404, 422))
     async def picture(id: PictureId) -> Response:
         """The picture as it was indexed."""
-        try:
-            found = await service.picture(id)
-        except PictureGone as error:
-            raise Refusal(HTTPStatus.NOT_FOUND, "PictureGone", str(error)) from error
+        found = await service.picture(id)
         disposition = "attachment" if found.media_type == DOWNLOAD else "inline"
         name = quote(found.name, safe="", errors="surrogateescape")
         headers = {"Content-Disposition": f"{disposition}; filename*=UTF-8''{name}"}
@@ -104,10 +116,7 @@ def api(service: Service) -> APIRouter:
         if_none_match: Annotated[str | None, Header()] = None,
     ) -> Response:
         """A small JPEG of the picture."""
-        try:
-            found = await service.thumbnail(id, size, if_none_match)
-        except PictureGone as error:
-            raise Refusal(HTTPStatus.NOT_FOUND, "PictureGone", str(error)) from error
+        found = await service.thumbnail(id, size, if_none_match)
         # The tag is asked for again each time: a picture may change under its id.
         headers = {"ETag": found.tag, "Cache-Control": "private, no-cache"}
         if found.content is None:

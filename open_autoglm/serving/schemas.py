@@ -5,13 +5,14 @@ They know nothing of how a request is answered.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from ..search import Json
 
 MOST_RESULTS = 500
+MOST_CHOICES = 100
 LARGEST_ID = 2**63 - 1
 
 PictureId = Annotated[int, Field(ge=0, le=LARGEST_ID)]
@@ -31,6 +32,71 @@ class SearchRequest(BaseModel):
     k: int = Field(default=24, ge=1, le=MOST_RESULTS, description="The most results to return.")
     where: str | None = Field(default=None, description="A filter on the pictures' metadata.")
     cut: bool = Field(default=True, description="Whether to leave out pictures that do not match.")
+
+
+def _listed(value: Any) -> Any:
+    """A form cannot tell a list of one from a text."""
+    return [value] if isinstance(value, str) else value
+
+
+class AskRequest(BaseModel):
+    """A question about a picture of the index, or about an uploaded one."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"picture": 1, "question": "is there a dog?"}]}
+    )
+
+    picture: PictureId | None = Field(default=None, description="The id of a picture in the index.")
+    question: str = Field(description="What you want to know, in plain English.")
+    choices: Annotated[list[str], Field(min_length=1, max_length=MOST_CHOICES), BeforeValidator(_listed)] | None = (
+        Field(default=None, description="Answer with one of these.")
+    )
+
+
+class GroundRequest(BaseModel):
+    """Something to find in a picture of the index, or in an uploaded one."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"picture": 1, "text": "a red apple"}]})
+
+    picture: PictureId | None = Field(default=None, description="The id of a picture in the index.")
+    text: str = Field(description="What to find, in words.")
+
+
+class Region(BaseModel):
+    """A part of a picture: x0, y0, x1, y1 in pixels of the upright picture, and how probable it is, in 0..1."""
+
+    box: tuple[float, float, float, float]
+    score: float
+
+
+class GroundReply(BaseModel):
+    """Where something is in a picture of ``width`` x ``height`` pixels, the best region first.
+
+    ``heatmap``: a grey PNG in a data: address, the whole picture in its own shape, white where the text fits best.
+    """
+
+    model: str
+    width: int
+    height: int
+    regions: list[Region]
+    heatmap: str
+
+
+class AnswerReply(BaseModel):
+    """An answer, null where the model cannot tell, how sure it is in 0..1, and the regions it rests on.
+
+    ``reason``: why the model cannot tell whatever the picture; "" where it is only not sure enough. ``heatmap`` as
+    where something is found; null where the answer rests on no region.
+    """
+
+    model: str
+    width: int
+    height: int
+    answer: str | None
+    confidence: float
+    reason: str
+    regions: list[Region]
+    heatmap: str | None
 
 
 class Result(BaseModel):

@@ -32,8 +32,9 @@ class Settings:
     """How the page is served.
 
     ``port`` 0 takes any free port. ``allowed_hosts`` are further names under which the page may be reached,
-    beside the bound host and the loopback names. ``searches`` and ``decodes`` bound how many searches and how
-    many picture decodings run at once; ``limits`` bound an uploaded picture and one read for a thumbnail.
+    beside the bound host and the loopback names. ``searches`` and ``decodes`` bound how many searches and questions
+    and how many picture decodings run at once, ``patience`` the seconds that a search or question waits for its turn;
+    ``limits`` bound an uploaded picture and one read for a thumbnail.
     ``examples`` are suggested on the start page as far as the index has a match.
     Raises SettingError.
     """
@@ -44,6 +45,7 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()
     searches: int = 2
     decodes: int = 4
+    patience: float = 30.0
     limits: ImageLimits = field(default_factory=ImageLimits)
     examples: tuple[str, ...] = _EXAMPLES
 
@@ -55,6 +57,8 @@ class Settings:
         for name in ("searches", "decodes"):
             if getattr(self, name) < 1:
                 raise SettingError(f"{name} is {getattr(self, name)}: it must be at least 1.")
+        if not self.patience > 0:
+            raise SettingError(f"patience is {self.patience}: it must be above 0 seconds.")
 
     @property
     def binds_everywhere(self) -> bool:

@@ -18,6 +18,7 @@ from open_autoglm.bundle import find_bundle
 from open_autoglm.data import PairCollator, QuestionCollator, QuestionDataset
 from open_autoglm.errors import DataError, SettingError
 from open_autoglm.modeling import OpenAutoGLM, OpenAutoGLMConfig, OpenAutoGLMProcessor
+from open_autoglm.modeling.detection import from_checkpoint
 from open_autoglm.objectives import Result
 from open_autoglm.runtime.images import Preprocessing
 from open_autoglm.runtime.proposals import make_proposer
@@ -146,7 +147,7 @@ class Answering:
         settings = config.fusion_settings
         if settings is None:
             raise SettingError("Answering needs a fusion decoder: set model.config.fusion in the recipe.")
-        propose = make_proposer(settings.proposals)
+        propose = make_proposer(settings.proposals, from_checkpoint)
         kept = splits.validation and sample(splits.validation, recipe.evaluation.pictures, seed)
         count, answers = recipe.data.questions, settings.answers
         return Material(

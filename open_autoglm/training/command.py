@@ -5,17 +5,23 @@ It knows runs and checks; it knows nothing about how arguments are parsed.
 
 from __future__ import annotations
 
-import os
+import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from open_autoglm.errors import SettingError
+
+from .detection import DetectorOutcome
+from .detection_command import parse_detector, train_detections, trained_in_words
+from .detection_recipe import DetectorRecipe
 from .material import Splits
 from .preflight import Checked, check
+from .processes import first_process, program
 from .progress import counted, duration, watched
-from .reading import read_recipe, to_yaml
+from .reading import parse_recipe, read_settings, to_yaml
 from .recipe import Recipe
 from .report import REPORT
 from .report_facts import RECIPE
@@ -25,14 +31,18 @@ from .run import Outcome, train
 _NOISE = (".*broadcast_buffers. is deprecated", "Grad strides do not match bucket view strides")
 
 
-def read(path: Path, changes: Sequence[str], to: Path | None) -> Recipe:
+def read(path: Path, changes: Sequence[str], to: Path | None) -> Recipe | DetectorRecipe:
     """The recipe in a file, with changes; ``to``: where its run goes."""
-    recipe = read_recipe(path, changes)
-    return replace(recipe, output=replace(recipe.output, folder=str(to))) if to else recipe
+    content = read_settings(path, [*changes, *([f"output.folder={json.dumps(str(to))}"] if to else [])])
+    return parse_detector(content, str(path)) if content.get("task") == "detect" else parse_recipe(content, str(path))
 
 
-def train_recipe(recipe: Recipe, resume: bool, say: Callable[[str], None]) -> Outcome:
+def train_recipe(
+    recipe: Recipe | DetectorRecipe, resume: bool, say: Callable[[str], None]
+) -> Outcome | DetectorOutcome:
     """Trains; says the recipe in full and what data it has, with the rows left out, and shows the progress."""
+    if isinstance(recipe, DetectorRecipe):
+        return train_detections(recipe, resume, say)
     for noise in _NOISE:
         warnings.filterwarnings("ignore", message=noise)
     if not first_process():
@@ -49,8 +59,13 @@ def train_recipe(recipe: Recipe, resume: bool, say: Callable[[str], None]) -> Ou
         return train(recipe, resume=resume, report=report, reading=reading, opened=opened)
 
 
-def check_recipe(recipe: Recipe) -> Checked:
-    """Looks over data and model, and shows the progress on stderr."""
+def check_recipe(recipe: Recipe | DetectorRecipe) -> Checked:
+    """Looks over data and model, and shows the progress on stderr. SettingError for a detector's recipe."""
+    if isinstance(recipe, DetectorRecipe):
+        raise SettingError(
+            "--check looks at pictures with texts, not at boxes: for a first look at a detector, train it with "
+            "--set optimisation.steps=50."
+        )
     with (
         counted("Rows read") as reading,
         counted("Pictures looked at") as looking,
@@ -59,8 +74,11 @@ def check_recipe(recipe: Recipe) -> Checked:
         return check(recipe, report=report, reading=reading, looking=looking)
 
 
-def outcome_in_words(outcome: Outcome) -> Iterator[str]:
+def outcome_in_words(outcome: Outcome | DetectorOutcome) -> Iterator[str]:
     """How a training ended and what to do next."""
+    if isinstance(outcome, DetectorOutcome):
+        yield from trained_in_words(outcome)
+        return
     steps = f"{outcome.step:,} of {outcome.steps:,} steps in {duration(outcome.seconds)}"
     if outcome.stopped:
         yield f"Stopped after {steps}; go on with: {program()} train {outcome.folder / RECIPE} --resume"
@@ -98,14 +116,3 @@ def describe_check(checked: Checked) -> dict[str, Any]:
             for name, records in checked.splits.named.items()
         },
     }
-
-
-def program() -> str:
-    """How this training was started; it goes on with as many processes only."""
-    processes = os.environ.get("LOCAL_WORLD_SIZE", "1")
-    return "autoglm" if processes == "1" else f"torchrun --nproc-per-node {processes} -m open_autoglm"
-
-
-def first_process() -> bool:
-    """Whether this process speaks for all that ``torchrun`` started."""
-    return os.environ.get("RANK", "0") == "0"

@@ -22,6 +22,7 @@ from open_autoglm.data.boxes import THING
 from open_autoglm.errors import TrainingError, needing
 from open_autoglm.evaluation.boxes import box_recall
 from open_autoglm.modeling.detection import Detector
+from open_autoglm.runtime.proposals import Detected
 
 from .checkpoints import Identity, checkpoints, rotate, step_of, whole
 from .detection_building import build_detector
@@ -40,16 +41,30 @@ Report = Callable[[Mapping[str, float]], None]
 
 @dataclass(frozen=True)
 class DetectorOutcome:
-    """How a training ended: the last step, the figures measured last, and the ``detector``'s folder if it is whole."""
+    """How a training ended: ``step`` of ``steps``, ``seconds`` trained, and the figures measured last.
 
-    step: int
-    figures: Mapping[str, float]
+    ``detector``: its folder; None where the training was ``stopped`` before its end; it goes on with ``resume``.
+    """
+
+    folder: Path
     detector: Path | None
+    step: int
+    steps: int
+    seconds: float
+    figures: Mapping[str, float]
+    stopped: bool
 
 
-def train_detector(recipe: DetectorRecipe, *, resume: bool = False, report: Report | None = None) -> DetectorOutcome:
-    """Trains, or goes on from the last checkpoint, and saves the detector; ``report`` is told every logged line.
+def train_detector(
+    recipe: DetectorRecipe,
+    *,
+    resume: bool = False,
+    report: Report | None = None,
+    opened: Callable[[Mapping[str, BoxedPictures]], None] | None = None,
+) -> DetectorOutcome:
+    """Trains, or goes on from the last checkpoint, and saves the detector.
 
+    ``report`` is told every logged line, ``opened`` of the data before the first step.
     DataError, SettingError, BundleError, MissingExtra or TrainingError in one sentence for what cannot be.
     """
     with needing("Training a detector", "train"):
@@ -58,6 +73,8 @@ def train_detector(recipe: DetectorRecipe, *, resume: bool = False, report: Repo
     last = _last_checkpoint(folder, resume)
     train = open_boxes(recipe.data.train)
     validation = open_boxes(recipe.data.validation) if recipe.data.validation else None
+    if opened is not None:
+        opened({"train": train} | ({"validation": validation} if validation else {}))
     torch.manual_seed(recipe.optimisation.seed)
     run = _Run(recipe, folder, train, validation, report)
     if last is not None:
@@ -114,11 +131,18 @@ class _Run:
                 if self.step % output.checkpoint_steps == 0 or interruption.requested:
                     self.save()
         if interruption.requested and self.step < steps:
-            return DetectorOutcome(self.step, self.figures, None)
+            return self.outcome(None)
         with whole(self.folder / DETECTOR) as part:
             self.model.save_pretrained(part)
             self.processor.save_pretrained(part)
-        return DetectorOutcome(self.step, self.figures, self.folder / DETECTOR)
+        return self.outcome(self.folder / DETECTOR)
+
+    def outcome(self, detector: Path | None) -> DetectorOutcome:
+        """How it ended, with its detector if it was not stopped."""
+        steps = self.recipe.optimisation.steps
+        return DetectorOutcome(
+            self.folder, detector, self.step, steps, self.seconds, self.figures, stopped=detector is None
+        )
 
     def learn(self) -> float:
         """One step; returns its loss. TrainingError where that is no number."""
@@ -173,7 +197,7 @@ class _Run:
         """Notes which share of the validation pictures' boxes is found, whatever their class."""
         if self.validation is None:
             return
-        detector = Detector(self.model, self.processor, threshold=0.0)
+        detector = Detector(self.model, self.processor, Detected(threshold=0.0))
         chosen = range(min(len(self.validation.pictures), self.recipe.data.measured))
         wanted = [self.validation.pictures[number].boxes for number in chosen]
         with evaluating(self.model):
@@ -238,7 +262,9 @@ def _last_checkpoint(folder: Path, resume: bool) -> Path | None:
     if (folder / DETECTOR).exists():
         raise TrainingError(f"{folder} is finished and has its detector: give another name to train anew.")
     if saved and not resume:
-        raise TrainingError(f"{folder} has a training that was not finished: resume it, or give another name.")
+        raise TrainingError(
+            f"{folder} has a training that was not finished: go on with --resume, or give another name."
+        )
     if resume and not saved:
-        raise TrainingError(f"{folder} has no checkpoint to go on from: start without resuming.")
+        raise TrainingError(f"{folder} has no checkpoint to go on from: start without --resume.")
     return saved[-1] if saved else None

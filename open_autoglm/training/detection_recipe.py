@@ -6,11 +6,12 @@ It knows nothing about files, tensors or the training loop.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from open_autoglm.data import BoxSettings
 from open_autoglm.errors import SettingError
 
-from .recipe import at_least, within
+from .recipe import at_least, check_name, within
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,14 @@ class DetectionOutput:
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorRecipe:
-    """All of a detector's training; its ``data`` alone must be given."""
+    """All of a detector's training; its ``data`` alone must be given. ``task`` tells its recipe from others."""
 
     name: str = "detector"
+    task: Literal["detect"] = "detect"
     data: DetectionData
     model: DetectorSettings = field(default_factory=DetectorSettings)
     optimisation: DetectionOptimisation = field(default_factory=DetectionOptimisation)
     output: DetectionOutput = field(default_factory=DetectionOutput)
+
+    def __post_init__(self) -> None:
+        check_name(self.name)

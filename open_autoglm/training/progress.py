@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from .trainer import Progress as Moment
 from .trainer import Report
 
+SPEEDS = ("pairs", "pictures")
 _SECONDS = 60  # between two lines where there is no terminal
 
 
@@ -100,7 +101,8 @@ def in_words(figures: dict[str, float]) -> str:
     parts += [f"R@1 {sum(recalls) / len(recalls):.0%}"] if recalls else []
     parts += [f"accuracy {figures['accuracy']:.0%}"] if "accuracy" in figures else []
     parts += [f"temperature {figures['temperature']:.3f}"] if "temperature" in figures else []
-    return " · ".join([*parts, f"{figures['pairs_per_second']:,.0f} pairs/s"])
+    speeds = [f"{figures[f'{what}_per_second']:,.0f} {what}/s" for what in SPEEDS if f"{what}_per_second" in figures]
+    return " · ".join([*parts, *speeds])
 
 
 def duration(seconds: float) -> str:

@@ -23,10 +23,15 @@ NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "
 
 
 def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
-    """The recipe in a YAML file; its name is the file's where it has none.
+    """The recipe in a YAML file, with changes as in ``read_settings``. SettingError says what is wrong and where."""
+    return parse_recipe(read_settings(path, changes), str(path))
 
-    ``changes``: ``key.key=value`` each, the value in YAML, over what the file says. SettingError says what is wrong
-    and where.
+
+def read_settings(path: Path, changes: Sequence[str] = ()) -> dict[Any, Any]:
+    """What a YAML file says, not yet checked; its name is the file's where it has none.
+
+    ``changes``: ``key.key=value`` each, the value in YAML, over what the file says. SettingError where it cannot be
+    read or is no mapping.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -38,7 +43,7 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
         raise SettingError(f"The recipe {path} is empty or no mapping: write settings such as 'model:' in it.")
     for change in changes:
         put(content, change)
-    return parse_recipe({"name": path.stem} | content, str(path))
+    return {"name": path.stem} | content
 
 
 def parse_recipe(content: Mapping[Any, Any], source: str) -> Recipe:

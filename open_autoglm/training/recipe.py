@@ -230,8 +230,7 @@ class Recipe:
     output: Output = field(default_factory=Output)
 
     def __post_init__(self) -> None:
-        if not self.name or self.name in (".", "..") or set(self.name) & set("/\\\0"):
-            raise SettingError(f"name is {self.name!r}: give the run a name that a folder may have.")
+        check_name(self.name)
         known = self.evaluation.metrics(self.task)
         if self.evaluation.metric is not None and self.evaluation.metric not in known:
             raise SettingError(
@@ -249,6 +248,12 @@ class Recipe:
     def objectives(self) -> tuple[ObjectiveSettings, ...]:
         """The objective, or each of the sum's."""
         return self.objective if isinstance(self.objective, tuple) else (self.objective,)
+
+
+def check_name(name: str) -> None:
+    """Raises SettingError for a run's name that no folder may have."""
+    if not name or name in (".", "..") or set(name) & set("/\\\0"):
+        raise SettingError(f"name is {name!r}: give the run a name that a folder may have.")
 
 
 def at_least(value: float, name: str, least: float) -> None:

@@ -11,33 +11,55 @@ from dataclasses import fields
 from typing import Any
 
 from ...errors import SettingError
+from .detected import Detected, Detections
 from .given import check_boxes
 from .grid import Grid
 from .proposer import MOST_BOXES, Proposer, distinct, or_whole
 from .segments import Segments
 
-__all__ = ["MOST_BOXES", "PROPOSERS", "Proposer", "check_boxes", "distinct", "make_proposer", "or_whole"]
+__all__ = [
+    "DETECTOR",
+    "MOST_BOXES",
+    "PROPOSERS",
+    "Detected",
+    "Detections",
+    "Proposer",
+    "check_boxes",
+    "distinct",
+    "make_proposer",
+    "or_whole",
+]
 
+DETECTOR = "detector"
 PROPOSERS: Mapping[str, Callable[..., Proposer]] = {"grid": Grid, "segments": Segments}
-"""By kind; the constructor's arguments are the settings."""
+"""By kind, of those that need no weights; the constructor's arguments are the settings."""
 
 
-def make_proposer(settings: Mapping[str, Any]) -> Proposer:
-    """The proposer of ``{"kind": "segments", "most": 32, ...}``. SettingError for an unknown name or a wrong value."""
+def make_proposer(settings: Mapping[str, Any], detector: Callable[[Detected], Proposer] | None = None) -> Proposer:
+    """The proposer of ``{"kind": "segments", "most": 32, ...}``; ``detector`` makes one of kind detector.
+
+    SettingError for an unknown name or a wrong value, or for a detector where there is none.
+    """
     arguments = dict(settings)
     kind = arguments.pop("kind", None)
+    makers: Mapping[str, Any] = {**PROPOSERS, DETECTOR: Detected}
     if kind is None:
-        raise SettingError(f"The regions have no kind; there are {', '.join(PROPOSERS)}.")
-    if kind not in PROPOSERS:
-        raise SettingError(f"There is no kind of regions {kind}; {_advice(kind, list(PROPOSERS))}")
-    maker: Any = PROPOSERS[kind]
+        raise SettingError(f"The regions have no kind; there are {', '.join(makers)}.")
+    if kind not in makers:
+        raise SettingError(f"There is no kind of regions {kind}; {_advice(kind, list(makers))}")
+    maker = makers[kind]
     defaults = {field.name: field.default for field in fields(maker)}
     for name, value in arguments.items():
         if name not in defaults:
             raise SettingError(f"Regions of kind {kind} have no setting {name}; {_advice(name, list(defaults))}")
         arguments[name] = _converted(value, defaults[name], f"Regions of kind {kind} with {name} {value}")
-    proposer: Proposer = maker(**arguments)
-    return proposer
+    proposer: Any = maker(**arguments)
+    if isinstance(proposer, Detected):
+        if detector is None:
+            raise SettingError("Regions of kind detector cannot be had here: choose grid or segments.")
+        proposer = detector(proposer)
+    made: Proposer = proposer
+    return made
 
 
 def _advice(name: Any, known: list[str]) -> str:
@@ -52,7 +74,7 @@ def _converted(value: Any, default: Any, where: str) -> Any:
         if not isinstance(value, list | tuple):
             raise SettingError(f"{where}: give a list of numbers.")
         return tuple(_converted(one, default[0], where) for one in value)
-    kinds = {bool: "true or false", int: "a whole number", float: "a number"}
+    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
     if isinstance(default, float) and type(value) is int:
         return float(value)
     if type(value) is not type(default):

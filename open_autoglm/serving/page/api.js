@@ -16,6 +16,11 @@ async function answer(path, options) {
   throw new Failure(body?.error?.message ?? `The server answered with status ${response.status}.`);
 }
 
+function post(path, content, signal) {
+  const headers = { "Content-Type": "application/json" };
+  return answer(path, { method: "POST", body: JSON.stringify(content), headers, signal });
+}
+
 export const info = () => answer("/v1/info");
 
 export const examples = async () => (await answer("/v1/examples")).examples;
@@ -29,10 +34,12 @@ export async function search({ query, like, image, k, cut }, signal) {
     form.append("image", image);
     return (await answer("/v1/search", { method: "POST", body: form, signal })).results;
   }
-  const body = JSON.stringify({ query, like, k, cut });
-  const headers = { "Content-Type": "application/json" };
-  return (await answer("/v1/search", { method: "POST", body, headers, signal })).results;
+  return (await post("/v1/search", { query, like, k, cut }, signal)).results;
 }
+
+/** The answer to a question about the picture with that id: {answer, confidence, reason, regions, heatmap,
+ *  width, height}. */
+export const ask = ({ picture, question }, signal) => post("/v1/ask", { picture, question }, signal);
 
 export const original = (id) => `/v1/pictures/${id}`;
 

@@ -1,6 +1,8 @@
-// The dialog that shows one picture large, with what is known about it. It knows nothing of searching.
+// The dialog that shows one picture large, with what is known about it and answers about it. It knows nothing of
+// searching.
 
 import { original, thumbnail } from "./api.js";
+import { Asking } from "./asking.js";
 
 const part = (name) => document.getElementById(name);
 
@@ -10,6 +12,7 @@ export class Viewer {
     this.dialog = dialog;
     this.pictures = [];
     this.position = 0;
+    this.asking = new Asking();
     const wantSimilar = () => {
       dialog.close();
       similar(this.pictures[this.position]);
@@ -19,11 +22,19 @@ export class Viewer {
     part("viewer-previous").addEventListener("click", () => this.#step(-1));
     part("viewer-next").addEventListener("click", () => this.#step(1));
     part("viewer-picture").addEventListener("error", () => part("stage").classList.add("gone"));
-    dialog.addEventListener("close", () => closed(this.position));
+    dialog.addEventListener("close", () => {
+      this.asking.about(null);
+      closed(this.position);
+    });
     dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
     dialog.addEventListener("keydown", (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey) return;
-      const act = { ArrowLeft: () => this.#step(-1), ArrowRight: () => this.#step(1), s: wantSimilar }[event.key];
+      if (event.ctrlKey || event.metaKey || event.altKey || event.target instanceof HTMLInputElement) return;
+      const act = {
+        ArrowLeft: () => this.#step(-1),
+        ArrowRight: () => this.#step(1),
+        s: wantSimilar,
+        "/": () => this.asking.focus(),
+      }[event.key];
       if (!act) return;
       event.preventDefault();
       act();
@@ -47,11 +58,12 @@ export class Viewer {
     const image = part("viewer-picture");
     part("stage").classList.remove("gone");
     image.alt = picture.name;
-    image.style.setProperty("--shape", picture.width / picture.height || 1);
-    image.style.setProperty("--width", picture.width);
+    part("sheet").style.setProperty("--shape", picture.width / picture.height || 1);
+    part("sheet").style.setProperty("--width", picture.width);
     // The grid's thumbnail stands in until the large one is there.
     image.style.backgroundImage = `url("${thumbnail(picture.id, 320)}")`;
     image.src = thumbnail(picture.id, 1600);
+    this.asking.about(picture);
     part("viewer-name").textContent = picture.name;
     part("viewer-original").href = original(picture.id);
     part("viewer-place").textContent = `${position + 1} of ${this.pictures.length}`;
