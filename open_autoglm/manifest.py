@@ -50,8 +50,8 @@ class Manifest:
     """What ``manifest.json`` says.
 
     - ``space`` identifies the embedding space: vectors are comparable exactly when it is equal.
-    - ``graphs`` maps a task (``image``, ``text``, ``cells``, ``regions``, ``answer``, ``context``, ``decode``) to its graphs by
-      precision (``fp32``, ``int8``).
+    - ``graphs`` maps a task (``image``, ``text``, ``cells``, ``regions``, ``answer``, ``context``, ``decode``) to its
+      graphs by precision (``fp32``, ``int8``).
     - ``fusion``, of a model that answers: its ``answers``, and the ``proposals`` that its regions come from.
     - ``generation``, of a model that writes: the tokenizer's ``tokens`` that it writes with, ``most_tokens`` of a
       prompt and its text, and its ``proposals``.

@@ -52,8 +52,8 @@ def writing_parity(
             partial(TorchSteps, writer.decoder, wanted[row, None], there[row, None]),
             partial(GraphSteps, engine, wanted[row, None].numpy()),
         )
-        logits = [side().step(np.array([prompt], np.int64)) for side in sides]
-        apart = max(apart, furthest(*logits, decode))
+        ours, theirs = (side().step(np.array([prompt], np.int64)) for side in sides)
+        apart = max(apart, furthest(ours, theirs, decode))
         for beams in (1, BEAMS):
             rules = Rules.fitting(END, NEVER, room, len(prompt) - 1, GenerationSettings(num_beams=beams))
             texts = [generate(side(), prompt, rules).tokens for side in sides]

@@ -64,21 +64,14 @@ class QuestionDataset(Dataset[Questions]):
     def __getitem__(self, draw: Draw | int) -> Questions:
         epoch, index = draw if isinstance(draw, tuple) else (None, draw)
         record = self.records[index]
-        chosen = range(len(record.captions)) if epoch is None else self._chosen(epoch, index, len(record.captions))
+        chosen: Sequence[int] = range(len(record.captions))
+        if epoch is not None:
+            chosen = next_of(len(record.captions), self.questions, epoch, (self.seed, index))
         random = np.random.default_rng([self.seed, 1, epoch or 0, index])
         pixels = self.transform(source_of(record.picture, self.transform.limits), random, may_mirror=False)
         questions = tuple(record.captions[one] for one in chosen)
         answers = tuple(self.places[record.answers[one]] for one in chosen)
         return Questions(pixels, self.propose(pixels), questions, answers, index)
-
-    def _chosen(self, epoch: int, index: int, count: int) -> list[int]:
-        """The next few of a shuffled round through all questions."""
-        start = epoch * self.questions
-        chosen = list[int]()
-        for place in range(start, start + min(self.questions, count)):
-            cycle, step = divmod(place, count)
-            chosen.append(int(np.random.default_rng([self.seed, 0, cycle, index]).permutation(count)[step]))
-        return chosen
 
 
 class QuestionCollator:
@@ -104,6 +97,15 @@ class QuestionCollator:
             "labels": torch.tensor([answer for item in items for answer in item.answers]),
             "rows": torch.tensor([item.row for item in items]),
         }
+
+
+def next_of(count: int, most: int, epoch: int, seed: tuple[int, int]) -> list[int]:
+    """An epoch's share of shuffled rounds through ``count`` things, ``most`` at a time; ``seed`` with the record's."""
+    chosen = list[int]()
+    for place in range(epoch * most, epoch * most + min(most, count)):
+        cycle, step = divmod(place, count)
+        chosen.append(int(np.random.default_rng([seed[0], 0, cycle, seed[1]]).permutation(count)[step]))
+    return chosen
 
 
 def padded(boxes: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

@@ -73,7 +73,8 @@ class TextDecoder(nn.Module):
     def prepare(self, regions: Tensor) -> Tensor:
         """Region features [B, k, 768] as every layer looks at them, [B, 2 layers, heads, k, width / heads]."""
         seen = self.region_norm(self.region_in(regions))
-        return torch.cat([layer.look(seen) for layer in self.layers], dim=1)
+        looks: list[WritingLayer] = list(self.layers)  # type: ignore[arg-type]
+        return torch.cat([layer.look(seen) for layer in looks], dim=1)
 
     def forward(self, tokens: Tensor, past: Tensor, context: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """States [n, t, width] of tokens [n, t], and what is kept of them, [t, 2 layers, n, heads, width / heads].
@@ -109,7 +110,7 @@ class Generator(nn.Module):
     def __init__(self, vision: int, tokens: int, settings: GeneratorSettings) -> None:
         super().__init__()
         self.settings = settings
-        self.lexicon = Lexicon(settings.tokens or range(tokens))
+        self.lexicon = Lexicon(settings.known(tokens))
         self.regions = RegionEncoder(vision, FEATURE_WIDTH, settings.pool)
         self.decoder = TextDecoder(settings, len(self.lexicon))
 

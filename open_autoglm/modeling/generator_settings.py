@@ -5,7 +5,7 @@ It knows names and sizes; it knows nothing about torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,10 @@ class GeneratorSettings:
     pool: int = 2
     proposals: Mapping[str, Any] = field(default_factory=lambda: {"kind": "grid"})
     tokens: tuple[int, ...] = ()
+
+    def known(self, vocabulary: int) -> Sequence[int]:
+        """``tokens``, or all of a tokenizer that has so many."""
+        return self.tokens or range(vocabulary)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tokens", tuple(self.tokens))

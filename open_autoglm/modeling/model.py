@@ -18,9 +18,9 @@ from transformers.utils import ModelOutput
 
 from open_autoglm.bundle import WEIGHTS, find_bundle
 from open_autoglm.errors import SettingError
+from open_autoglm.runtime import lexicon
 from open_autoglm.runtime.generating import Rules, generate
 from open_autoglm.runtime.generation_settings import GenerationSettings
-from open_autoglm.runtime.lexicon import END, NEVER, START
 from open_autoglm.weights import Weights
 
 from .answering import Answering
@@ -52,8 +52,8 @@ class OpenAutoGLM(PreTrainedModel):
     """Two towers, each with a head into the shared space of ``config.projection_dim`` dimensions, and how it compares.
 
     ``similarity`` compares what ``image_side`` and ``text_side`` give. With ``config.fusion`` the model also answers:
-    ``encode_image`` and ``encode_text`` give sequences of 768 numbers, which ``forward`` fuses. With ``config.generation``
-    it writes: ``generate``.
+    ``encode_image`` and ``encode_text`` give sequences of 768 numbers, which ``forward`` fuses. With
+    ``config.generation`` it writes: ``generate``.
     """
 
     config_class = OpenAutoGLMConfig
@@ -201,8 +201,8 @@ class OpenAutoGLM(PreTrainedModel):
         tokenizer's special tokens. SettingError for a prompt that leaves no room.
         """
         writer, settings = self.writer, generation or GenerationSettings()
-        prompt = [START, *writer.lexicon.places(prompt_ids)]
-        rules = Rules.fitting(END, NEVER, writer.settings.most_tokens, len(prompt) - 1, settings)
+        prompt = [lexicon.START, *writer.lexicon.places(prompt_ids)]
+        rules = Rules.fitting(lexicon.END, lexicon.NEVER, writer.settings.most_tokens, len(prompt) - 1, settings)
         features = self.vision.features(pixel_values)
         boxes, there = given_boxes(features, boxes, mask)
         contexts = writer.decoder.prepare(writer.regions(features, boxes, there))

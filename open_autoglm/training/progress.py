@@ -98,7 +98,7 @@ def in_words(figures: dict[str, float]) -> str:
     recalls = [value for name, value in figures.items() if name.endswith("_r1")]
     parts = [f"loss {figures['loss']:.3f}"]
     parts += [f"R@1 {sum(recalls) / len(recalls):.0%}"] if recalls else []
-    parts += [f"accuracy {figures['accuracy']:.0%}"] if "accuracy" in figures else []
+    parts += [f"{name.replace('_', ' ')} {value:.0%}" for name, value in figures.items() if name.endswith("accuracy")]
     parts += [f"temperature {figures['temperature']:.3f}"] if "temperature" in figures else []
     return " · ".join([*parts, f"{figures['pairs_per_second']:,.0f} pairs/s"])
 
