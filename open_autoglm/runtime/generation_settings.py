@@ -50,11 +50,11 @@ class GenerationSettings:
         if not math.isfinite(self._number("length_penalty")):
             raise SettingError(f"length_penalty is {self.length_penalty}: it must be a number.")
         if self.do_sample and self.num_beams > 1:
-            raise SettingError(f"Sampling follows one text, not {self.num_beams}: leave out num_beams or do_sample.")
+            raise SettingError(f"Sampling follows one text, not {self.num_beams}: leave one of the two out.")
         drawn = ("temperature", self.temperature, 1), ("top_k", self.top_k, 0), ("top_p", self.top_p, 1)
         for name, value, usual in drawn:
             if value != usual and not self.do_sample:
-                raise SettingError(f"{name} is for sampling alone: set do_sample, or leave it out.")
+                raise SettingError(f"{name} is for sampling alone: ask for that too, or leave {name} out.")
 
     def _whole(self, name: str, least: int) -> None:
         value = getattr(self, name)

@@ -27,7 +27,7 @@ _BATCH = 16
 
 
 def calibration(bundle: Path, task: TaskName, kept: Records | None, seed: int) -> dict[str, Any]:
-    """The manifest's calibration from the pictures that were kept back; empty without any, and for what a model writes."""
+    """The manifest's calibration from the pictures that were kept back; empty without any, and for texts."""
     if kept is None or task == "describe":
         return {}
     chosen = sample(kept, PICTURES, seed)

@@ -89,8 +89,13 @@ class Lines:
 
 def evaluated(moment: Moment) -> str:
     """An evaluation in a line."""
-    figures = ", ".join(f"{name.replace('_', ' ')} {value:.1%}" for name, value in moment.figures.items())
+    figures = ", ".join(f"{name.replace('_', ' ')} {shown(name, value)}" for name, value in moment.figures.items())
     return f"step {moment.step:,} of {moment.steps:,}, validation: {figures}"
+
+
+def shown(name: str, value: float) -> str:
+    """A figure of an evaluation: shares in percent, a loss as it is."""
+    return f"{value:.3f}" if name == "loss" else f"{value:.1%}"
 
 
 def in_words(figures: dict[str, float]) -> str:
