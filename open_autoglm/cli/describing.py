@@ -60,7 +60,8 @@ def describe(
         no_repeat_ngram_size=no_repeat,
     )
     opened = load(model)
-    found, skipped = list[tuple[Path, Description]](), list[ImageError]()
+    found: list[tuple[Path, Description]] = []
+    skipped = list[ImageError]()
     for picture in pictures:
         try:
             found.append((picture, opened.describe(picture, prompt, settings)))
