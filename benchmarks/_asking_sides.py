@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from open_autoglm.compression.parity import normalised
 from open_autoglm.modeling import OpenAutoGLM, OpenAutoGLMProcessor
 from open_autoglm.runtime.model import load
 
@@ -32,12 +33,12 @@ def sides(bundle: str, photo: Path, threads: int) -> dict[str, Ask]:
 
     @torch.no_grad()
     def eager() -> str:
-        batch = processor(text=[QUESTION], images=[data], return_tensors="pt")
-        pixels = batch["pixel_values"]
-        boxes = torch.from_numpy(model.fusion.propose(model.fusion.prepare(data)))[None]
+        pixels = model.fusion.prepare(data)
+        boxes = torch.from_numpy(model.fusion.propose(pixels))[None]
+        words = processor.tokenizer([QUESTION], return_tensors="pt")
         logits = torch_model(
-            torch_model.encode_image(pixels, boxes),
-            torch_model.encode_text(batch["input_ids"], batch["attention_mask"]),
+            torch_model.encode_image(normalised(pixels[None], model.preprocessing), boxes),
+            torch_model.encode_text(words["input_ids"], words["attention_mask"]),
         )
         chances = (logits[0] / model.fusion.temperature).softmax(dim=0)
         best = int(chances.argmax())
