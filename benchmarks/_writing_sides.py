@@ -122,7 +122,7 @@ def ours(size: Size, threads: int, folder: Path) -> dict[str, Write]:
 
     def runtime() -> list[int]:
         context = engines[0].run(regions=regions.numpy())
-        return list(generate(GraphSteps(engines[1], context), [START], rules).tokens)
+        return list(generate(GraphSteps(engines[1], context, size.tokens), [START], rules).tokens)
 
     @torch.no_grad()
     def eager() -> list[int]:

@@ -118,7 +118,7 @@ def test_steps_with_a_cache_give_what_the_whole_text_gives() -> None:
     context, mask = model.decoder.prepare(torch.randn(1, 5, 768)), torch.ones(1, 5, dtype=torch.bool)
     tokens = torch.randint(OWN, 23, (2, 12))
     with torch.no_grad():
-        whole = model.teach(context.expand(2, -1, -1, -1, -1), mask.expand(2, -1), tokens).numpy()
+        whole = model.teach(context.expand(2, -1, -1), mask.expand(2, -1), tokens).numpy()
     steps = TorchSteps(model.decoder, context, mask)
     steps.past = model.decoder.nothing(2)
     stepped = [steps.step(tokens[:, :4].numpy())]

@@ -41,13 +41,12 @@ class DecodeGraph(nn.Module):
 
 def export_context(model: OpenAutoGLM, preprocessing: Preprocessing) -> Exported:
     """The graph of what is looked at: ``pixels``, ``boxes`` and ``mask`` to ``context``."""
-    size, settings = (preprocessing.height, preprocessing.width), model.writer.settings
+    size = (preprocessing.height, preprocessing.width)
     pixels = torch.randint(0, 256, (2, *size, 3), dtype=torch.uint8)
     boxes, mask = torch.tensor([[0.1, 0.2, 0.6, 0.9]]).expand(2, 3, 4).contiguous(), torch.ones(2, 3, dtype=torch.bool)
     rows, regions = Dim("n", min=1, max=1024), Dim("k", min=1, max=MOST_REGIONS)
     shapes = {"pixels": {0: rows}, "boxes": {0: rows, 1: regions}, "mask": {0: rows, 1: regions}}
-    inner = f"{settings.heads}, k, {settings.width // settings.heads}"
-    outputs = {"context": f"float32[n, {2 * settings.layers}, {inner}]"}
+    outputs = {"context": f"float32[n, k, {model.writer.decoder.kept}]"}
     proto = to_onnx(ContextGraph(model, preprocessing), (pixels, boxes, mask), shapes, list(outputs), rewrite=False)
     inputs = {"pixels": f"uint8[n, {size[0]}, {size[1]}, 3]", "boxes": "float32[n, k, 4]", "mask": "bool[n, k]"}
     return Exported(proto, inputs, outputs)
@@ -59,24 +58,23 @@ def export_decode(model: OpenAutoGLM) -> Exported:
     A prompt and a single token go through the same graph: ``past`` is empty at first, and what is ``kept`` is added
     to its end each time.
     """
-    settings, vocabulary = model.writer.settings, len(model.writer.lexicon)
-    parts, heads, each = 2 * settings.layers, settings.heads, settings.width // settings.heads
+    settings, vocabulary, each = model.writer.settings, len(model.writer.lexicon), model.writer.decoder.kept
     inputs = (
         torch.randint(0, vocabulary, (2, 3)),
-        torch.randn(4, parts, 2, heads, each),
-        torch.randn(1, parts, heads, 5, each),
+        torch.randn(4, 2, each),
+        torch.randn(1, 5, each),
         torch.ones(1, 5, dtype=torch.bool),
     )
     texts, tokens = Dim("n", min=1, max=4096), Dim("t", min=1, max=settings.most_tokens)
     past, regions = Dim("p", min=0, max=settings.most_tokens), Dim("k", min=1, max=MOST_REGIONS)
-    shapes = {"tokens": {0: texts, 1: tokens}, "past": {0: past, 2: texts}, "context": {3: regions}}
+    shapes = {"tokens": {0: texts, 1: tokens}, "past": {0: past, 1: texts}, "context": {1: regions}}
     shapes |= {"mask": {1: regions}}
-    outputs = {"logits": f"float32[n, {vocabulary}]", "kept": f"float32[t, {parts}, n, {heads}, {each}]"}
+    outputs = {"logits": f"float32[n, {vocabulary}]", "kept": f"float32[t, n, {each}]"}
     proto = to_onnx(DecodeGraph(model.writer.decoder), inputs, shapes, list(outputs))
     written = {
         "tokens": "int64[n, t]",
-        "past": f"float32[p, {parts}, n, {heads}, {each}]",
-        "context": f"float32[1, {parts}, {heads}, k, {each}]",
+        "past": f"float32[p, n, {each}]",
+        "context": f"float32[1, k, {each}]",
         "mask": "bool[1, k]",
     }
     return Exported(proto, written, outputs)

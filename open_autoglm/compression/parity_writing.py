@@ -50,7 +50,7 @@ def writing_parity(
         prompt = [START, *random.integers(OWN, len(writer.lexicon), min(row, room - 1)).tolist()]
         sides = (
             partial(TorchSteps, writer.decoder, wanted[row, None], there[row, None]),
-            partial(GraphSteps, engine, wanted[row, None].numpy()),
+            partial(GraphSteps, engine, wanted[row, None].numpy(), room),
         )
         ours, theirs = (side().step(np.array([prompt], np.int64)) for side in sides)
         apart = max(apart, furthest(ours, theirs, decode))

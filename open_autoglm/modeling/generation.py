@@ -5,6 +5,7 @@ It knows feature maps and places of tokens; it knows nothing about towers, words
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,25 +34,27 @@ class WritingLayer(nn.Module):
         self.feed_forward = feed_forward(width, settings.dropout)
 
     def forward(
-        self, states: Tensor, past: Tensor, causal: Tensor, context: Tensor, mask: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """States [n, t, d] after the layer, and their keys and values, [t, 2, n, heads, d / heads].
+        self, states: Tensor, past: Sequence[Tensor], causal: Tensor, context: Sequence[Tensor], mask: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """States [n, t, d] after the layer, and their keys and values, [t, n, d] each.
 
-        ``past`` [p, 2, n, heads, d / heads] are those of the tokens before, ``context`` [n or 1, 2, heads, k, d /
-        heads] those of the regions.
+        ``past``: those of the tokens before, [p, n, d] each; ``context``: those of the regions, [n or 1, k, d] each.
         """
-        normed = self.self_norm(states)
+        normed, looks = self.self_norm(states), self.self_attention
+        new = [layer(normed).transpose(0, 1) for layer in (looks.key, looks.value)]
         # Time comes first where they are kept: a longer past is the same memory, and more of it.
-        new = torch.stack([self.self_attention.keys(normed), self.self_attention.values(normed)]).permute(3, 0, 1, 2, 4)
-        keys, values = torch.cat([past, new]).permute(1, 2, 3, 0, 4)
-        states = states + self.self_attention.attend(normed, keys, values, causal)[0]
-        asked = self.cross_norm(states)
-        states = states + self.cross_attention.attend(asked, context[:, 0], context[:, 1], mask)[0]
+        keys, values = (self._heads(torch.cat(both)).permute(1, 2, 0, 3) for both in zip(past, new, strict=True))
+        states = states + looks.attend(normed, keys, values, causal)[0]
+        keys, values = (self._heads(one).transpose(1, 2) for one in context)
+        states = states + self.cross_attention.attend(self.cross_norm(states), keys, values, mask)[0]
         return states + self.feed_forward(states), new
 
-    def look(self, regions: Tensor) -> Tensor:
-        """The regions' keys and values, [n, 2, heads, k, d / heads]."""
-        return torch.stack([self.cross_attention.keys(regions), self.cross_attention.values(regions)], dim=1)
+    def look(self, regions: Tensor) -> list[Tensor]:
+        """The regions' keys and values, [n, k, d] each."""
+        return [self.cross_attention.key(regions), self.cross_attention.value(regions)]
+
+    def _heads(self, kept: Tensor) -> Tensor:
+        return kept.unflatten(-1, (self.self_attention.heads, -1))
 
 
 class TextDecoder(nn.Module):
@@ -71,27 +74,26 @@ class TextDecoder(nn.Module):
         self.norm = nn.LayerNorm(settings.width)
 
     def prepare(self, regions: Tensor) -> Tensor:
-        """Region features [B, k, 768] as every layer looks at them, [B, 2 layers, heads, k, width / heads]."""
+        """Region features [B, k, 768] as every layer looks at them, keys and values beside each other: [B, k, kept]."""
         seen = self.region_norm(self.region_in(regions))
         looks: list[WritingLayer] = list(self.layers)  # type: ignore[arg-type]
-        return torch.cat([layer.look(seen) for layer in looks], dim=1)
+        return torch.cat([part for layer in looks for part in layer.look(seen)], dim=-1)
 
     def forward(self, tokens: Tensor, past: Tensor, context: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """States [n, t, width] of tokens [n, t], and what is kept of them, [t, 2 layers, n, heads, width / heads].
+        """States [n, t, width] of tokens [n, t], and what is kept of them, [t, n, kept].
 
-        ``past`` [p, 2 layers, n, heads, width / heads]: kept of the p tokens before; ``context`` and ``mask`` [n, k]
-        of the regions, of one picture for all texts, or one for each.
+        ``past`` [p, n, kept]: of the p tokens before; ``context`` and ``mask`` [n, k] of the regions, of one picture
+        for all texts, or one for each.
         """
-        before = past.shape[0]
-        places = torch.arange(tokens.shape[1], device=tokens.device) + before
-        causal = (torch.arange(before + tokens.shape[1], device=tokens.device) <= places[:, None])[None]
+        count, length = tokens.shape[1], past.shape[0] + tokens.shape[1]
+        places = torch.arange(count, device=tokens.device) + past.shape[0]
+        causal = (torch.arange(length, device=tokens.device) <= places[:, None])[None]
         states = self.dropout(self.token_embedding(tokens) + self.position_embedding(places))
-        kept = []
-        for number, layer in enumerate(self.layers):
-            part = slice(2 * number, 2 * number + 2)
-            states, new = layer(states, past[:, part], causal, context[:, part], mask)
-            kept.append(new)
-        return self.norm(states), torch.cat(kept, dim=1)
+        kept, pasts, contexts = list[Tensor](), self._parts(past), self._parts(context)
+        for layer, before, seen in zip(self.layers, pasts, contexts, strict=True):
+            states, new = layer(states, before, causal, seen, mask)
+            kept += new
+        return self.norm(states), torch.cat(kept, dim=-1)
 
     def logits(self, states: Tensor) -> Tensor:
         """Logits [..., vocabulary] of the token after each state [..., width]."""
@@ -99,9 +101,17 @@ class TextDecoder(nn.Module):
 
     def nothing(self, texts: int) -> Tensor:
         """The past of so many texts that have not begun."""
-        settings = self.settings
-        shape = (0, 2 * settings.layers, texts, settings.heads, settings.width // settings.heads)
-        return self.token_embedding.weight.new_zeros(shape)
+        return self.token_embedding.weight.new_zeros(0, texts, self.kept)
+
+    @property
+    def kept(self) -> int:
+        """Numbers that are kept of a token or region: a key and a value a layer."""
+        return 2 * len(self.layers) * self.settings.width
+
+    def _parts(self, kept: Tensor) -> list[Sequence[Tensor]]:
+        """By layer, the keys and values of what is kept."""
+        parts = kept.split(self.settings.width, dim=-1)
+        return [parts[number : number + 2] for number in range(0, len(parts), 2)]
 
 
 class Generator(nn.Module):
@@ -135,4 +145,4 @@ class TorchSteps:
         return logits
 
     def keep(self, rows: NDArray[np.int64]) -> None:
-        self.past = self.past[:, :, torch.from_numpy(rows).to(self.past.device)]
+        self.past = self.past[:, torch.from_numpy(rows).to(self.past.device)]

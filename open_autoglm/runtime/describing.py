@@ -40,22 +40,27 @@ class Description:
 
 
 class GraphSteps:
-    """The decoder's graph and one picture's ``context`` as ``generating.Steps``."""
+    """The decoder's graph and one picture's ``context`` as ``generating.Steps``, for texts of ``room`` tokens at most.
 
-    def __init__(self, decode: Engine, context: Floats) -> None:
-        _, parts, heads, regions, size = context.shape
+    What is kept of each token is written behind that of the one before: the past is never copied.
+    """
+
+    def __init__(self, decode: Engine, context: Floats, room: int) -> None:
+        _, regions, each = context.shape
         self._decode, self._context, self._mask = decode, context, np.ones((1, regions), np.bool_)
-        self._past = np.zeros((0, parts, 1, heads, size), np.float32)
+        self._kept, self._length = np.empty((room, 1, each), np.float32), 0
 
     def step(self, tokens: Tokens) -> Floats:
+        past = self._kept[: self._length]
         logits, kept = self._decode.outputs(
-            ("logits", "kept"), tokens=tokens, past=self._past, context=self._context, mask=self._mask
+            ("logits", "kept"), tokens=tokens, past=past, context=self._context, mask=self._mask
         )
-        self._past = np.concatenate([self._past, kept])
+        self._kept[self._length : self._length + len(kept)] = kept
+        self._length += len(kept)
         return logits
 
     def keep(self, rows: Tokens) -> None:
-        self._past = self._past[:, :, rows]
+        self._kept = self._kept.take(rows, axis=1)
 
 
 class Describing:
@@ -81,11 +86,11 @@ class Describing:
         return Description(self.wording.text(found.tokens), len(found.tokens), found.confidence, found.ended)
 
     def look(self, pixels: NDArray[np.uint8]) -> Floats:
-        """What texts look at of a prepared picture, [1, 2 layers, heads, k, width / heads]."""
+        """What texts look at of a prepared picture, [1, k, 2 x layers x width]."""
         boxes = self.propose(pixels)
         mask = np.ones((1, len(boxes)), np.bool_)
         return self._engine("context").run(pixels=pixels[None], boxes=boxes[None], mask=mask)
 
     def write(self, context: Floats, begun: list[int], rules: Rules) -> Generated:
         """Places of tokens, from those of a prompt."""
-        return generate(GraphSteps(self._engine("decode"), context), begun, rules)
+        return generate(GraphSteps(self._engine("decode"), context, self.most_tokens), begun, rules)
