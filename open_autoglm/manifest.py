@@ -50,9 +50,11 @@ class Manifest:
     """What ``manifest.json`` says.
 
     - ``space`` identifies the embedding space: vectors are comparable exactly when it is equal.
-    - ``graphs`` maps a task (``image``, ``text``, ``cells``, ``regions``, ``answer``, ``detect``) to its graphs by
-      precision (``fp32``, ``int8``).
+    - ``graphs`` maps a task (``image``, ``text``, ``cells``, ``regions``, ``answer``, ``context``, ``decode``,
+      ``detect``) to its graphs by precision (``fp32``, ``int8``).
     - ``fusion``, of a model that answers: its ``answers``, and the ``proposals`` that its regions come from.
+    - ``generation``, of a model that writes: the tokenizer's ``tokens`` that it writes with, ``most_tokens`` of a
+      prompt and its text, and its ``proposals``.
     - ``similarity`` is what the model was trained with: its ``kind``, and for ``bilinear`` the tensor that is its
       ``matrix``; a bundle that says nothing is compared by cosine.
     - ``cells``: the size of the picture that the graph of cells takes, and its ``grids``, rows and columns each.
@@ -67,6 +69,7 @@ class Manifest:
     preprocessing: Mapping[str, Any]
     graphs: Mapping[str, Mapping[str, Graph]]
     fusion: Mapping[str, Any] = field(default_factory=dict)
+    generation: Mapping[str, Any] = field(default_factory=dict)
     similarity: Mapping[str, str] = field(default_factory=lambda: dict(COSINE))
     calibration: Mapping[str, Any] = field(default_factory=dict)
     quality: Mapping[str, Any] = field(default_factory=dict)
@@ -102,6 +105,9 @@ def parse_manifest(fields: Mapping[str, Any]) -> Manifest:
     if fusion:
         check_fusion(fusion)
         outputs |= {"regions": {}, "answer": {"answers": f"float32[n, {len(fusion['answers'])}]"}, "detect": {}}
+    generation = table(fields, "generation", {})
+    if generation:
+        outputs |= {"context": {}, "decode": {"logits": f"float32[n, {check_generation(generation)}]"}}
     if similarity["kind"] == "region_word":
         outputs["text"]["words"] = f"float32[n, t, {dimension}]"
     cells = table(fields, "cells", {})
@@ -126,6 +132,7 @@ def parse_manifest(fields: Mapping[str, Any]) -> Manifest:
             for task in graphs
         },
         fusion=fusion,
+        generation=generation,
         similarity=similarity,
         calibration=calibration,
         quality=table(fields, "quality", {}),
@@ -233,6 +240,17 @@ def check_fusion(fields: Mapping[str, Any]) -> None:
     if not isinstance(answers, list | tuple) or not answers or not all(isinstance(one, str) and one for one in answers):
         raise ValueError(f"fusion.answers is {shown(answers)} instead of a list of texts")
     text(table(fields, "proposals"), "kind")
+
+
+def check_generation(fields: Mapping[str, Any]) -> int:
+    """What a model writes with; how many logits there are: one a token, and three for none."""
+    known_only(fields, {"tokens", "most_tokens", "proposals"}, "generation")
+    tokens = fields.get("tokens", REQUIRED)
+    if not isinstance(tokens, list | tuple) or not tokens or any(type(one) is not int or one < 0 for one in tokens):
+        raise ValueError(f"generation.tokens is {shown(tokens)} instead of a list of whole numbers")
+    whole(fields, "most_tokens", least=2)
+    text(table(fields, "proposals"), "kind")
+    return 3 + len(tokens)
 
 
 def check_cells(fields: Mapping[str, Any]) -> int:

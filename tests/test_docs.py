@@ -52,7 +52,8 @@ def test_an_example_runs(code: str, desk: Path) -> None:
 
 GUIDE = (ROOT / "docs" / "train-on-my-data.md").read_text(encoding="utf-8")
 ANSWERS = (ROOT / "docs" / "train-to-answer.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```yaml\n(.*?)```", GUIDE + ANSWERS, re.DOTALL)
+TEXTS = (ROOT / "docs" / "describe-a-picture.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```yaml\n(.*?)```", GUIDE + ANSWERS + TEXTS, re.DOTALL)
 
 
 def recipe_keys() -> dict[str, str]:

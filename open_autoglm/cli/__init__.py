@@ -14,6 +14,7 @@ from .. import __version__
 from . import bundles
 from .arguments import HELP, Verbose
 from .asking import ask
+from .describing import describe
 from .failures import Commands
 from .model import classify, embed
 from .searching import index, search
@@ -24,6 +25,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "index": index,
     "search": search,
     "ask": ask,
+    "describe": describe,
     "embed": embed,
     "classify": classify,
     "evaluate": evaluate,

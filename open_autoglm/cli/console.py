@@ -22,6 +22,7 @@ from .streams import say, showable
 if TYPE_CHECKING:
     from ..evaluation.summary import Table as Words
     from ..runtime.answers import Answer
+    from ..runtime.describing import Description
     from ..search import AddReport, Hit
 
 NAMED = 10  # skipped files that are listed; the rest is counted
@@ -105,6 +106,14 @@ def show_answer(answer: Answer) -> None:
     for box, score in zip(answer.regions.boxes.tolist(), answer.regions.scores.tolist(), strict=True):
         x0, y0, x1, y1 = (round(side) for side in box)
         out.print(Text(f"  {score:.0%}  from {x0},{y0} to {x1},{y1}"))
+
+
+def show_descriptions(described: Sequence[tuple[Path, Description]]) -> None:
+    """Texts, each after its picture where there are several; one that was cut off ends in dots."""
+    out = stdout()
+    for picture, found in described:
+        text = f"{showable(found.text)}{'' if found.ended else ' …'}"
+        out.print(Text(f"{showable(str(picture))}: {text}" if len(described) > 1 else text))
 
 
 def show_tables(title: str, tables: Sequence[Words]) -> None:

@@ -29,7 +29,9 @@ from open_autoglm.weights import Weights, write_weights
 
 from .detector import detector_parity, export_detector
 from .export import Exported, export_answer, export_cells, export_image, export_regions, export_text
+from .export_writing import export_context, export_decode
 from .parity import cells_parity, check_similarity, fusion_parity, image_parity, text_parity
+from .parity_writing import writing_parity
 from .quantize import dynamic_int8
 from .sharing import gather_packed_rows, share_weights, strip_traces
 
@@ -79,6 +81,7 @@ def make_bundle(
             preprocessing=preprocessing,
             graphs={},
             fusion=fusion_facts(model),
+            generation=generation_facts(model),
             similarity=similarity_facts(model),
             sources=tuple(sources),
         )
@@ -109,10 +112,11 @@ def as_stored(model: OpenAutoGLM, folder: Path) -> OpenAutoGLM:
 def write_graphs(
     model: OpenAutoGLM, processor: OpenAutoGLMProcessor, bundle: Bundle, int8_text: bool
 ) -> dict[str, dict[str, Graph]]:
-    """Exports, writes and checks every graph: those of the shared space, and those that answer."""
+    """Exports, writes and checks every graph: those of the shared space, and those that answer or write."""
     (bundle.path / "onnx").mkdir()
     graphs = alignment_graphs(model, processor, bundle, int8_text) if model.config.aligned else {}
-    return graphs | (fusion_graphs(model, processor, bundle) if model.answering is not None else {})
+    graphs |= fusion_graphs(model, processor, bundle) if model.answering is not None else {}
+    return graphs | (writing_graphs(model, processor, bundle) if model.generator is not None else {})
 
 
 def fusion_graphs(model: OpenAutoGLM, processor: OpenAutoGLMProcessor, bundle: Bundle) -> dict[str, dict[str, Graph]]:
@@ -126,6 +130,18 @@ def fusion_graphs(model: OpenAutoGLM, processor: OpenAutoGLMProcessor, bundle: B
     return {
         "regions": {"fp32": replace(regions, parity=parity["regions"])},
         "answer": {"fp32": replace(answer, parity=parity["answer"])},
+    }
+
+
+def writing_graphs(model: OpenAutoGLM, processor: OpenAutoGLMProcessor, bundle: Bundle) -> dict[str, dict[str, Graph]]:
+    """The graphs of a decoder that writes, in float32."""
+    exported = export_context(model, processor.image_processor.preprocessing)
+    context = write_graph(bundle, "onnx/context.fp32.onnx", exported)
+    decode = write_graph(bundle, "onnx/decode.fp32.onnx", export_decode(model))
+    parity = writing_parity(model, processor, bundle, context, decode)
+    return {
+        "context": {"fp32": replace(context, parity=parity["context"])},
+        "decode": {"fp32": replace(decode, parity=parity["decode"])},
     }
 
 
@@ -206,6 +222,18 @@ def fusion_facts(model: OpenAutoGLM) -> dict[str, Any]:
     # A detector is part of the bundle, wherever it came from.
     proposals = {name: value for name, value in settings.proposals.items() if name != "source"}
     return {"answers": list(settings.answers), "proposals": proposals}
+
+
+def generation_facts(model: OpenAutoGLM) -> dict[str, Any]:
+    """What the model writes with and how much, and where its regions come from; nothing of one that does not write."""
+    if model.generator is None:
+        return {}
+    settings = model.generator.settings
+    return {
+        "tokens": list(model.generator.lexicon.ids),
+        "most_tokens": settings.most_tokens,
+        "proposals": dict(settings.proposals),
+    }
 
 
 def text_settings(tokenizer: Any, config: OpenAutoGLMConfig, template: str) -> dict[str, Any]:

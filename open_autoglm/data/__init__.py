@@ -10,6 +10,7 @@ It never imports search, cache or serving, and knows nothing about how a model i
 
 from .boxes import BoxedPicture, BoxedPictures, BoxSettings, load_boxes
 from .csv_table import read_csv
+from .descriptions import DescriptionCollator, DescriptionDataset
 from .folder import read_folder
 from .huggingface import read_huggingface
 from .jsonl import read_jsonl
@@ -57,6 +58,8 @@ __all__ = [
     "BoxedPicture",
     "BoxedPictures",
     "DataSettings",
+    "DescriptionCollator",
+    "DescriptionDataset",
     "Draw",
     "EvalTransform",
     "Join",

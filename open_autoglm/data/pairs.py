@@ -80,7 +80,7 @@ class PairDataset(Dataset[Pair]):
         record, caption = self.records[index], self.caption(epoch, index)
         source = source_of(record.picture, self.transform.limits)
         random = np.random.default_rng([self.seed, 1, epoch, index])
-        pixels = self.transform(source, random, may_mirror=_SIDES.search(caption) is None)
+        pixels = self.transform(source, random, may_mirror=not names_side(caption))
         return Pair(pixels, caption, int(self.records.labels[index]), index)
 
 
@@ -127,6 +127,11 @@ class PairCollator:
             "input_ids": encoded["input_ids"],
             "attention_mask": torch.ones_like(mask) if self._pad_text else mask,
         }
+
+
+def names_side(text: str) -> bool:
+    """Whether a text would be wrong about a mirrored picture."""
+    return _SIDES.search(text) is not None
 
 
 def pair_loader(

@@ -71,7 +71,9 @@ class QuestionDataset(Dataset[Questions]):
     def __getitem__(self, draw: Draw | int) -> Questions:
         epoch, index = draw if isinstance(draw, tuple) else (None, draw)
         record = self.records[index]
-        chosen = range(len(record.captions)) if epoch is None else self._chosen(epoch, index, len(record.captions))
+        chosen: Sequence[int] = range(len(record.captions))
+        if epoch is not None:
+            chosen = next_of(len(record.captions), self.questions, epoch, (self.seed, index))
         random = np.random.default_rng([self.seed, 1, epoch or 0, index])
         pixels = self.transform(source_of(record.picture, self.transform.limits), random, may_mirror=False)
         questions = tuple(record.captions[one] for one in chosen)
@@ -81,15 +83,6 @@ class QuestionDataset(Dataset[Questions]):
         evidence = np.array([matching(boxes, one or ()) for one in said]).reshape(len(said), len(boxes))
         known = np.array([one is not None for one in said], np.bool_)
         return Questions(pixels, boxes, questions, answers, evidence, known, index)
-
-    def _chosen(self, epoch: int, index: int, count: int) -> list[int]:
-        """The next few of a shuffled round through all questions."""
-        start = epoch * self.questions
-        chosen = list[int]()
-        for place in range(start, start + min(self.questions, count)):
-            cycle, step = divmod(place, count)
-            chosen.append(int(np.random.default_rng([self.seed, 0, cycle, index]).permutation(count)[step]))
-        return chosen
 
 
 def matching(boxes: NDArray[np.float32], wanted: Boxes) -> NDArray[np.bool_]:
@@ -132,6 +125,15 @@ class QuestionCollator:
             "known": torch.from_numpy(np.concatenate([item.known for item in items])),
             "rows": torch.tensor([item.row for item in items]),
         }
+
+
+def next_of(count: int, most: int, epoch: int, seed: tuple[int, int]) -> list[int]:
+    """An epoch's share of shuffled rounds through ``count`` things, ``most`` at a time; ``seed`` with the record's."""
+    chosen = list[int]()
+    for place in range(epoch * most, epoch * most + min(most, count)):
+        cycle, step = divmod(place, count)
+        chosen.append(int(np.random.default_rng([seed[0], 0, cycle, seed[1]]).permutation(count)[step]))
+    return chosen
 
 
 def padded(boxes: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

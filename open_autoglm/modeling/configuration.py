@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from transformers import AutoConfig, PreTrainedConfig
 
@@ -16,6 +16,9 @@ from open_autoglm.errors import SettingError
 
 from .efficientnet_lite import EfficientNetLiteConfig
 from .fusion_settings import FusionSettings
+from .generator_settings import GeneratorSettings
+
+T = TypeVar("T")
 
 AutoConfig.register(EfficientNetLiteConfig.model_type, EfficientNetLiteConfig, exist_ok=True)
 
@@ -41,6 +44,7 @@ class OpenAutoGLMConfig(PreTrainedConfig):
     - ``similarity``: how texts are compared with pictures, a key of ``similarity.SIMILARITIES``; bilinear has weights.
     - ``fusion``: a fusion decoder's FusionSettings, by name; None for a model that only aligns. ``aligned``: whether
       the shared space means anything; a model that was trained on questions alone has none.
+    - ``generation``: GeneratorSettings of a decoder that writes, by name; None for a model that does not.
     - ``max_text_tokens``: longer sentences are cut; with ``pad_text`` shorter ones are padded to it and the padding
       is attended to, as SigLIP was trained.
     """
@@ -70,6 +74,7 @@ class OpenAutoGLMConfig(PreTrainedConfig):
         similarity: Literal["cosine", "euclidean", "bilinear", "region_word"] = "cosine",
         logit_scale: float = 100.0,
         fusion: Mapping[str, Any] | None = None,
+        generation: Mapping[str, Any] | None = None,
         aligned: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -93,21 +98,19 @@ class OpenAutoGLMConfig(PreTrainedConfig):
         self.similarity = similarity
         self.logit_scale = logit_scale
         self.fusion = None if fusion is None else dict(fusion)
+        self.generation = None if generation is None else dict(generation)
         self.aligned = aligned
         super().__init__(**kwargs)
 
     @property
     def fusion_settings(self) -> FusionSettings | None:
         """``fusion`` checked. SettingError for a name or value that does not fit."""
-        if self.fusion is None:
-            return None
-        known = [field.name for field in fields(FusionSettings)]
-        for name in self.fusion:
-            if name not in known:
-                near = get_close_matches(name, known, 1)
-                advice = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}."
-                raise SettingError(f"fusion has no setting {name}; {advice}")
-        return FusionSettings(**self.fusion)
+        return None if self.fusion is None else checked(FusionSettings, self.fusion, "fusion")
+
+    @property
+    def generator_settings(self) -> GeneratorSettings | None:
+        """``generation`` checked. SettingError for a name or value that does not fit."""
+        return None if self.generation is None else checked(GeneratorSettings, self.generation, "generation")
 
     @property
     def views(self) -> int:
@@ -121,3 +124,14 @@ def as_config(value: PreTrainedConfig | dict[str, Any] | None, default: str) -> 
         return value
     fields = dict(value or {})
     return AutoConfig.for_model(fields.pop("model_type", default), **fields)
+
+
+def checked(kind: type[T], given: Mapping[str, Any], what: str) -> T:
+    """Settings of a dataclass by their names. SettingError for a name that it does not have."""
+    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    for name in given:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            advice = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}."
+            raise SettingError(f"{what} has no setting {name}; {advice}")
+    return kind(**given)

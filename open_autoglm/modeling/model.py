@@ -1,10 +1,11 @@
-"""The Open-AutoGLM model: a picture tower and a text tower that end in one shared space, and a fusion decoder on both.
+"""The Open-AutoGLM model: a picture tower and a text tower that end in one shared space, and decoders on both.
 
 A Hugging Face model in every respect; it knows nothing about files of pictures, indexes or serving.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +18,16 @@ from transformers.utils import ModelOutput
 
 from open_autoglm.bundle import WEIGHTS, find_bundle
 from open_autoglm.errors import SettingError
+from open_autoglm.runtime import lexicon
+from open_autoglm.runtime.generating import Rules, generate
+from open_autoglm.runtime.generation_settings import GenerationSettings
 from open_autoglm.weights import Weights
 
 from .answering import Answering
 from .attention import START, Attention
 from .configuration import OpenAutoGLMConfig
 from .efficientnet_lite import EfficientNetLiteConfig, EfficientNetLiteModel
+from .generation import Generator, TorchSteps
 from .heads import ImageConcepts, TextConcepts, make_head
 from .regions import grid_boxes
 from .similarity import SIMILARITIES, Bilinear, Features, Parts
@@ -47,7 +52,8 @@ class OpenAutoGLM(PreTrainedModel):
     """Two towers, each with a head into the shared space of ``config.projection_dim`` dimensions, and how it compares.
 
     ``similarity`` compares what ``image_side`` and ``text_side`` give. With ``config.fusion`` the model also answers:
-    ``encode_image`` and ``encode_text`` give sequences of 768 numbers, which ``forward`` fuses.
+    ``encode_image`` and ``encode_text`` give sequences of 768 numbers, which ``forward`` fuses. With
+    ``config.generation`` it writes: ``generate``.
     """
 
     config_class = OpenAutoGLMConfig
@@ -64,6 +70,8 @@ class OpenAutoGLM(PreTrainedModel):
         self.logit_scale = nn.Parameter(torch.tensor(float(config.logit_scale)).log())
         fusion = config.fusion_settings
         self.answering = None if fusion is None else Answering(self.vision.hidden_size, self.text.hidden_size, fusion)
+        writing, words = config.generator_settings, config.text_config.vocab_size
+        self.generator = None if writing is None else Generator(self.vision.hidden_size, words, writing)
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -73,7 +81,8 @@ class OpenAutoGLM(PreTrainedModel):
             init.eye_(module.matrix)
         if isinstance(module, Attention) and module.bias is not None:
             init.constant_(module.bias, START)
-        if isinstance(module, nn.Linear) and self.answering is not None and module in self.answering.modules():
+        decoders = [part for part in (self.answering, self.generator) if part is not None]
+        if isinstance(module, nn.Linear) and any(module in part.modules() for part in decoders):
             # As wide as each layer allows: BERT's 0.02 takes five times as many steps to learn that a word is a colour.
             # Layer by layer, as modules without weights of their own are passed over where a checkpoint is loaded.
             init.normal_(module.weight, std=(3 * module.in_features) ** -0.5)
@@ -151,10 +160,7 @@ class OpenAutoGLM(PreTrainedModel):
         of a grid. ``mask`` [B, k]: which of them there are; None: all.
         """
         features = self.vision.features(pixel_values)
-        if boxes is None:
-            boxes = grid_boxes(features)
-        there = boxes.new_ones(boxes.shape[:2], dtype=torch.bool) if mask is None else mask
-        regions: Tensor = self.fused.regions(features, boxes, there)
+        regions: Tensor = self.fused.regions(features, *given_boxes(features, boxes, mask))
         return regions
 
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
@@ -180,6 +186,29 @@ class OpenAutoGLM(PreTrainedModel):
         prepared = self.fused.fusion.prepare(image_features, image_mask)
         return self.fused.judge(prepared, image_mask, text_features, text_mask).answers
 
+    @torch.no_grad()
+    def generate(
+        self,
+        pixel_values: Tensor,
+        boxes: Tensor | None = None,
+        mask: Tensor | None = None,
+        prompt_ids: Sequence[int] = (),
+        generation: GenerationSettings | None = None,
+    ) -> list[list[int]]:
+        """A text for each of the pictures [B, 3, H, W], as the tokenizer's ids, without the prompt.
+
+        ``boxes`` and ``mask`` as in ``encode_image``; ``prompt_ids``: what every text begins with, without the
+        tokenizer's special tokens. SettingError for a prompt that leaves no room.
+        """
+        writer, settings = self.writer, generation or GenerationSettings()
+        prompt = [lexicon.START, *writer.lexicon.places(prompt_ids)]
+        rules = Rules.fitting(lexicon.END, lexicon.NEVER, writer.settings.most_tokens, len(prompt) - 1, settings)
+        features = self.vision.features(pixel_values)
+        boxes, there = given_boxes(features, boxes, mask)
+        contexts = writer.decoder.prepare(writer.regions(features, boxes, there))
+        steps = (TorchSteps(writer.decoder, contexts[row, None], there[row, None]) for row in range(len(contexts)))
+        return [writer.lexicon.tokens(generate(one, prompt, rules).tokens) for one in steps]
+
     @property
     def answers(self) -> tuple[str, ...]:
         """What ``forward`` chooses from."""
@@ -191,6 +220,19 @@ class OpenAutoGLM(PreTrainedModel):
         if self.answering is None:
             raise SettingError("This model has no fusion decoder: train one, with model.config.fusion in the recipe.")
         return self.answering
+
+    @property
+    def writer(self) -> Generator:
+        """The part that writes. SettingError for a model without."""
+        if self.generator is None:
+            raise SettingError("This model does not write: train it to, with task: describe in the recipe.")
+        return self.generator
+
+
+def given_boxes(features: Tensor, boxes: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Boxes [B, k, 4] and mask [B, k] of pictures with these features; None: a grid, and all of them."""
+    boxes = grid_boxes(features) if boxes is None else boxes
+    return boxes, boxes.new_ones(boxes.shape[:2], dtype=torch.bool) if mask is None else mask
 
 
 AutoConfig.register(OpenAutoGLMConfig.model_type, OpenAutoGLMConfig, exist_ok=True)

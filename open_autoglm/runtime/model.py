@@ -1,4 +1,4 @@
-"""The model at run time: pictures and texts to vectors of the shared space, and questions to answers.
+"""The model at run time: pictures and texts to vectors of the shared space, answers and descriptions.
 
 It joins a bundle's graphs, preprocessing and calibration; it knows nothing about PyTorch, indexes or serving.
 """
@@ -21,8 +21,10 @@ from open_autoglm.errors import BundleError, SettingError
 from .answers import Answer, Answering, Grounding
 from .asking import AlignmentAnswers
 from .calibration import NONE_OF_THESE, Calibration, Match
+from .describing import Describing, Description
 from .engine import Engine
 from .fusion import FusionAnswering
+from .generation_settings import GenerationSettings
 from .images import ImageLimits, ImageSource, Preprocessing, prepare
 from .similarity import Queries, Similarity, Words, read_similarity
 from .text import TextTokenizer
@@ -129,6 +131,12 @@ class Model:
         """The calibrated probability that a statement is true of a picture."""
         return self.answering.verify(image, statement)
 
+    def describe(
+        self, image: ImageSource, prompt: str | None = None, settings: GenerationSettings | None = None
+    ) -> Description:
+        """A picture in words, or what follows a ``prompt`` about it, such as a question; see ``Describing``."""
+        return self.describing.describe(image, prompt, settings or GenerationSettings())
+
     def cutoff(self, queries: Floats) -> Floats:
         """For text vectors [q, dimension], the search score [q] below which a picture does not match."""
         return self.calibration.cutoff(Match.BEST_VIEW, queries)
@@ -185,6 +193,13 @@ class Model:
     def answering(self) -> Answering:
         """What answers questions: the fusion decoder where the bundle has one, otherwise the shared space."""
         return self.fusion if self.bundle.manifest.fusion else AlignmentAnswers(self)
+
+    @cached_property
+    def describing(self) -> Describing:
+        """The decoder that writes. SettingError for a model that has none."""
+        if not self.bundle.manifest.generation:
+            raise SettingError(f"{self.name} has no decoder that writes: train one, with task: describe in the recipe.")
+        return Describing(self.bundle, self.preprocessing, self.limits, self._engine)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:

@@ -56,6 +56,28 @@ def started(settings: ModelSettings) -> tuple[OpenAutoGLM, OpenAutoGLMProcessor]
     return model, processor
 
 
+def build_tokenizer(settings: ModelSettings) -> Any:
+    """The tokenizer of the model where a training starts."""
+    if settings.towers is not None:
+        return towers_tokenizer(settings.towers)
+    start = str(settings.start)
+    try:
+        return OpenAutoGLMProcessor.from_pretrained(find_bundle(start) or start).tokenizer
+    except (OSError, ValueError) as error:
+        raise BundleError(f"model.start is {start!r}, which cannot be loaded: {reason(error)}.") from error
+
+
+def towers_tokenizer(towers: Towers) -> Any:
+    """The tokenizer that a recipe names, or that of its text tower."""
+    source = towers.tokenizer or towers.text
+    if not isinstance(source, str):
+        raise SettingError("model.towers.tokenizer is missing: name a directory or hub id that has one.")
+    try:
+        return AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        raise SettingError(f"model.towers cannot be loaded: {reason(error)}.") from error
+
+
 def config_changes(settings: ModelSettings) -> dict[str, Any]:
     """What a recipe sets of OpenAutoGLMConfig."""
     return {**settings.config, "similarity": settings.similarity}
@@ -65,13 +87,10 @@ def from_towers(towers: Towers, settings: ModelSettings) -> tuple[OpenAutoGLM, O
     """A model of two towers, pretrained or not, and heads that start at random."""
     try:
         vision, text = (tower(source) for source in (towers.vision, towers.text))
-        source = towers.tokenizer or towers.text
-        if not isinstance(source, str):
-            raise SettingError("model.towers.tokenizer is missing: name a directory or hub id that has one.")
-        tokenizer = AutoTokenizer.from_pretrained(source)
         config = OpenAutoGLMConfig(vision_config=vision.config, text_config=text.config, **config_changes(settings))
     except (OSError, ValueError) as error:
         raise SettingError(f"model.towers cannot be loaded: {reason(error)}.") from error
+    tokenizer = towers_tokenizer(towers)
     model = OpenAutoGLM(config)
     model.vision.tower.load_state_dict(vision.state_dict())
     model.text.tower.load_state_dict(text.state_dict())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +20,15 @@ from open_autoglm.runtime.calibration import Match
 from open_autoglm.runtime.model import Model
 
 from .material import captions_of, sample
+from .recipe import TaskName
 
 PICTURES = 500  # enough for two numbers; a few seconds
 _BATCH = 16
 
 
-def calibration(bundle: Path, task: Literal["align", "answer"], kept: Records | None, seed: int) -> dict[str, Any]:
-    """The manifest's calibration from the pictures that were kept back; empty without any."""
-    if kept is None:
+def calibration(bundle: Path, task: TaskName, kept: Records | None, seed: int) -> dict[str, Any]:
+    """The manifest's calibration from the pictures that were kept back; empty without any, and for texts."""
+    if kept is None or task == "describe":
         return {}
     chosen = sample(kept, PICTURES, seed)
     return {"align": alignment_calibration, "answer": answer_calibration}[task](bundle, chosen)

@@ -20,7 +20,7 @@ from .detection_recipe import DetectorRecipe
 from .material import Splits
 from .preflight import Checked, check
 from .processes import first_process, program
-from .progress import counted, duration, watched
+from .progress import counted, duration, shown, watched
 from .reading import parse_recipe, read_settings, to_yaml
 from .recipe import Recipe
 from .report import REPORT
@@ -85,7 +85,7 @@ def outcome_in_words(outcome: Outcome | DetectorOutcome) -> Iterator[str]:
         return
     yield f"Trained {steps}."
     for name, value in outcome.figures.items():
-        yield f"  {name.replace('_', ' ')}: {value:.1%}"
+        yield f"  {name.replace('_', ' ')}: {shown(name, value)}"
     if outcome.bundle is not None:
         yield f"Its report is {outcome.folder / REPORT}."
         yield f"Wrote the bundle {outcome.bundle}. Next: autoglm index DIR --to INDEX --model {outcome.bundle}"

@@ -12,6 +12,7 @@ import numpy as np
 
 from open_autoglm.data import Records
 from open_autoglm.modeling import OpenAutoGLMConfig
+from open_autoglm.modeling.generator_settings import GeneratorSettings
 from open_autoglm.objectives import QueueContrastive
 
 from .building import build_model, build_objective
@@ -77,4 +78,7 @@ def plan_of(recipe: Recipe, config: OpenAutoGLMConfig) -> BatchPlan:
     """What the recipe asks of the data."""
     made = build_objective(recipe.objectives, 1)
     queues = [one.queue.size for one in made.modules() if isinstance(one, QueueContrastive)]
-    return BatchPlan(recipe.optimisation.batch_size, max(queues, default=0), max_tokens=config.max_text_tokens)
+    longest = config.max_text_tokens
+    if recipe.task == "describe":
+        longest = (config.generator_settings or GeneratorSettings()).most_tokens
+    return BatchPlan(recipe.optimisation.batch_size, max(queues, default=0), max_tokens=longest)

@@ -109,9 +109,7 @@ def outcome(trainer: RecipeTrainer, pairs: int, seconds: float) -> Overfit:
     lines = trainer.run_log.lines()
     steps = [line for line in lines if "loss" in line]
     recalls = [line["eval"][trainer.recipe.metric] for line in lines if "eval" in line]
-    batches = [
-        value for line in steps[-5:] for name, value in line.items() if name.endswith("_r1") or name == "accuracy"
-    ]
+    batches = [value for line in steps[-5:] for name, value in line.items() if name.endswith(("_r1", "accuracy"))]
     return Overfit(
         pairs,
         trainer.state.global_step,

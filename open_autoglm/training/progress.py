@@ -90,8 +90,13 @@ class Lines:
 
 def evaluated(moment: Moment) -> str:
     """An evaluation in a line."""
-    figures = ", ".join(f"{name.replace('_', ' ')} {value:.1%}" for name, value in moment.figures.items())
+    figures = ", ".join(f"{name.replace('_', ' ')} {shown(name, value)}" for name, value in moment.figures.items())
     return f"step {moment.step:,} of {moment.steps:,}, validation: {figures}"
+
+
+def shown(name: str, value: float) -> str:
+    """A figure of an evaluation: shares in percent, a loss as it is."""
+    return f"{value:.3f}" if name == "loss" else f"{value:.1%}"
 
 
 def in_words(figures: dict[str, float]) -> str:
@@ -99,7 +104,7 @@ def in_words(figures: dict[str, float]) -> str:
     recalls = [value for name, value in figures.items() if name.endswith("_r1")]
     parts = [f"loss {figures['loss']:.3f}"]
     parts += [f"R@1 {sum(recalls) / len(recalls):.0%}"] if recalls else []
-    parts += [f"accuracy {figures['accuracy']:.0%}"] if "accuracy" in figures else []
+    parts += [f"{name.replace('_', ' ')} {value:.0%}" for name, value in figures.items() if name.endswith("accuracy")]
     parts += [f"temperature {figures['temperature']:.3f}"] if "temperature" in figures else []
     speeds = [f"{figures[f'{what}_per_second']:,.0f} {what}/s" for what in SPEEDS if f"{what}_per_second" in figures]
     return " · ".join([*parts, *speeds])

@@ -15,6 +15,7 @@ from open_autoglm.manifest import check_template
 from open_autoglm.objectives import MomentumSchedule
 
 BASE = "open-autoglm-base"
+TaskName = Literal["align", "answer", "describe"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class TrainingData:
 
     A share of 0 trains without. ``augmentation``: null trains on pictures as they are. ``distinct_labels``: no label
     twice in a batch, where there are batches enough. ``questions``: of a picture in a batch, where the task is to
-    answer. ``workers``: processes that prepare pictures.
+    answer, or texts where it is to describe. ``workers``: processes that prepare pictures.
     """
 
     train: DataSettings
@@ -162,8 +163,9 @@ class Evaluation:
     """Recall at ``ks`` both ways on the validation pictures, at most ``pictures`` of them.
 
     ``every`` so many steps; null: after each epoch. The weights with the best ``metric`` become the bundle: of aligning
-    ``mean_recall`` over both ways and all ``ks``, ``image_to_text_r1``, ...; of answering ``accuracy``; null takes the
-    first of these. Training stops after ``patience`` evaluations without a better one, null: never.
+    ``mean_recall`` over both ways and all ``ks``, ``image_to_text_r1``, ...; of answering ``accuracy``, of describing
+    ``token_accuracy``; null takes the first of these. Training stops after ``patience`` evaluations without a better
+    one, null: never.
     """
 
     every: int | None = None
@@ -177,10 +179,12 @@ class Evaluation:
             if (value := getattr(self, name)) is not None:
                 at_least(value, name, 1)
 
-    def metrics(self, task: Literal["align", "answer"]) -> tuple[str, ...]:
+    def metrics(self, task: TaskName) -> tuple[str, ...]:
         """What a task is measured by, its own choice first."""
         if task == "answer":
             return ("accuracy",)
+        if task == "describe":
+            return ("token_accuracy",)
         return ("mean_recall", *(f"{way}_r{k}" for way in ("image_to_text", "text_to_image") for k in self.ks))
 
 
@@ -215,12 +219,13 @@ class Output:
 class Recipe:
     """All of a training; its ``data`` alone must be given.
 
-    ``task``: ``align`` pictures and texts, or ``answer`` questions with a fusion decoder. ``objective``, of aligning:
-    one, or several as a weighted sum; ``momentum``: a target encoder's.
+    ``task``: ``align`` pictures and texts, ``answer`` questions with a fusion decoder, or ``describe``: write texts, or
+    answers to questions, with a decoder of their own. ``objective``, of aligning: one, or several as a weighted sum;
+    ``momentum``: a target encoder's.
     """
 
     name: str
-    task: Literal["align", "answer"] = "align"
+    task: TaskName = "align"
     model: ModelSettings = field(default_factory=ModelSettings)
     data: TrainingData
     objective: ObjectiveSettings | tuple[ObjectiveSettings, ...] = field(default_factory=ObjectiveSettings)
@@ -236,8 +241,9 @@ class Recipe:
             raise SettingError(
                 f"evaluation.metric: there is no {self.evaluation.metric!r}; choose one of {', '.join(known)}."
             )
-        if self.task == "answer" and (self.objective != ObjectiveSettings() or self.momentum is not None):
-            raise SettingError("Answering has its own objective: leave out objective and momentum.")
+        if self.task != "align" and (self.objective != ObjectiveSettings() or self.momentum is not None):
+            doing = "Answering" if self.task == "answer" else "Describing"
+            raise SettingError(f"{doing} has its own objective: leave out objective and momentum.")
 
     @property
     def metric(self) -> str:

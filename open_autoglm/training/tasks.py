@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 from .aligning import Aligning
 from .answering import Answering
+from .describing import Describing
 from .task import Task
 
-TASKS: Mapping[str, Task] = {"align": Aligning(), "answer": Answering()}
+TASKS: Mapping[str, Task] = {"align": Aligning(), "answer": Answering(), "describe": Describing()}
 """By name, ``Recipe.task``."""
