@@ -182,11 +182,15 @@ def similarity_facts(model: OpenAutoGLM) -> dict[str, str]:
 
 
 def fusion_facts(model: OpenAutoGLM) -> dict[str, Any]:
-    """What the model answers, and where its regions come from; nothing of a model that only aligns."""
+    """What the model answers, whether it matches, and where its regions come from; nothing if it only aligns."""
     if model.answering is None:
         return {}
     settings = model.answering.settings
-    return {"answers": list(settings.answers), "proposals": dict(settings.proposals)}
+    return {
+        "answers": list(settings.answers),
+        "proposals": dict(settings.proposals),
+        **({"match": True} if settings.match else {}),
+    }
 
 
 def text_settings(tokenizer: Any, config: OpenAutoGLMConfig, template: str) -> dict[str, Any]:

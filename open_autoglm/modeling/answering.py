@@ -16,7 +16,10 @@ from .regions import RegionEncoder
 
 @dataclass(frozen=True)
 class Judgement:
-    """``answers`` [B, answers] and ``match`` [B]: logits; ``rests`` [B, k]: how much they rest on each region."""
+    """``answers`` [B, answers] and ``match`` [B]: logits; ``rests`` [B, k]: how much they rest on each region.
+
+    There may be no answers.
+    """
 
     answers: Tensor
     match: Tensor
@@ -36,13 +39,18 @@ class Answering(nn.Module):
         self.tokens = nn.Sequential(nn.Linear(text, FEATURE_WIDTH), nn.LayerNorm(FEATURE_WIDTH))
         self.fusion = FusionDecoder(settings)
         width = settings.width
-        self.answer_head = nn.Sequential(
-            nn.Linear(width, width), nn.GELU(), nn.Dropout(settings.dropout), nn.Linear(width, len(settings.answers))
-        )
+        self.answer_head = answer_head(settings) if settings.answers else None
         self.match_head = nn.Linear(width, 1)
 
     def judge(self, prepared: Tensor, mask: Tensor, tokens: Tensor, token_mask: Tensor) -> Judgement:
         """What token features [B, T, 768] say about prepared regions [B, k, width]."""
         states, rests = self.fusion.fuse(prepared, mask, tokens, token_mask)
         first = states[:, 0]
-        return Judgement(self.answer_head(first), self.match_head(first).squeeze(-1), rests)
+        answers = first[:, :0] if self.answer_head is None else self.answer_head(first)
+        return Judgement(answers, self.match_head(first).squeeze(-1), rests)
+
+
+def answer_head(settings: FusionSettings) -> nn.Sequential:
+    """From a state to a logit for each answer."""
+    layers = (nn.Linear(settings.width, settings.width), nn.GELU(), nn.Dropout(settings.dropout))
+    return nn.Sequential(*layers, nn.Linear(settings.width, len(settings.answers)))

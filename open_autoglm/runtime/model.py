@@ -24,6 +24,7 @@ from .calibration import NONE_OF_THESE, Calibration, Match
 from .engine import Engine
 from .fusion import FusionAnswering
 from .images import ImageLimits, ImageSource, Preprocessing, prepare
+from .matching import Matching
 from .similarity import Queries, Similarity, Words, read_similarity
 from .text import TextTokenizer
 from .vocabulary import Vocabulary
@@ -129,6 +130,10 @@ class Model:
         """The calibrated probability that a statement is true of a picture."""
         return self.answering.verify(image, statement)
 
+    def match(self, image: ImageSource, texts: Iterable[str]) -> Floats:
+        """The probability [t] that each text belongs to a picture. SettingError for a model not trained to match."""
+        return self.matching.match(image, texts)
+
     def cutoff(self, queries: Floats) -> Floats:
         """For text vectors [q, dimension], the search score [q] below which a picture does not match."""
         return self.calibration.cutoff(Match.BEST_VIEW, queries)
@@ -183,8 +188,13 @@ class Model:
 
     @cached_property
     def answering(self) -> Answering:
-        """What answers questions: the fusion decoder where the bundle has one, otherwise the shared space."""
-        return self.fusion if self.bundle.manifest.fusion else AlignmentAnswers(self)
+        """What answers questions: the fusion decoder where it has answers, otherwise the shared space."""
+        return self.fusion if self.bundle.manifest.fusion.get("answers") else AlignmentAnswers(self)
+
+    @cached_property
+    def matching(self) -> Matching:
+        """What tells whether a text belongs to a picture. SettingError for a model that was not trained to."""
+        return Matching(self)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:

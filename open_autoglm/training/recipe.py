@@ -15,6 +15,7 @@ from open_autoglm.manifest import check_template
 from open_autoglm.objectives import MomentumSchedule
 
 BASE = "open-autoglm-base"
+TaskName = Literal["align", "answer", "match"]
 
 
 @dataclass(frozen=True)
@@ -159,8 +160,9 @@ class Evaluation:
     """Recall at ``ks`` both ways on the validation pictures, at most ``pictures`` of them.
 
     ``every`` so many steps; null: after each epoch. The weights with the best ``metric`` become the bundle: of aligning
-    ``mean_recall`` over both ways and all ``ks``, ``image_to_text_r1``, ...; of answering ``accuracy``; null takes the
-    first of these. Training stops after ``patience`` evaluations without a better one, null: never.
+    ``mean_recall`` over both ways and all ``ks``, ``image_to_text_r1``, ...; of answering ``accuracy``; of matching
+    ``accuracy`` or ``reranked_map``; null takes the first of these. Training stops after ``patience`` evaluations
+    without a better one, null: never.
     """
 
     every: int | None = None
@@ -174,10 +176,12 @@ class Evaluation:
             if (value := getattr(self, name)) is not None:
                 at_least(value, name, 1)
 
-    def metrics(self, task: Literal["align", "answer"]) -> tuple[str, ...]:
+    def metrics(self, task: TaskName) -> tuple[str, ...]:
         """What a task is measured by, its own choice first."""
         if task == "answer":
             return ("accuracy",)
+        if task == "match":
+            return ("accuracy", "reranked_map")
         return ("mean_recall", *(f"{way}_r{k}" for way in ("image_to_text", "text_to_image") for k in self.ks))
 
 
@@ -212,12 +216,12 @@ class Output:
 class Recipe:
     """All of a training; its ``data`` alone must be given.
 
-    ``task``: ``align`` pictures and texts, or ``answer`` questions with a fusion decoder. ``objective``, of aligning:
-    one, or several as a weighted sum; ``momentum``: a target encoder's.
+    ``task``: ``align`` pictures and texts; with a fusion decoder ``answer`` questions, or tell whether texts ``match``
+    pictures. ``objective``, of aligning: one, or several as a weighted sum; ``momentum``: a target encoder's.
     """
 
     name: str
-    task: Literal["align", "answer"] = "align"
+    task: TaskName = "align"
     model: ModelSettings = field(default_factory=ModelSettings)
     data: TrainingData
     objective: ObjectiveSettings | tuple[ObjectiveSettings, ...] = field(default_factory=ObjectiveSettings)
@@ -234,8 +238,8 @@ class Recipe:
             raise SettingError(
                 f"evaluation.metric: there is no {self.evaluation.metric!r}; choose one of {', '.join(known)}."
             )
-        if self.task == "answer" and (self.objective != ObjectiveSettings() or self.momentum is not None):
-            raise SettingError("Answering has its own objective: leave out objective and momentum.")
+        if self.task != "align" and (self.objective != ObjectiveSettings() or self.momentum is not None):
+            raise SettingError(f"The task {self.task} has its own objective: leave out objective and momentum.")
 
     @property
     def metric(self) -> str:

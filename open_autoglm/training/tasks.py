@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 from .aligning import Aligning
 from .answering import Answering
+from .matching import Matching
 from .task import Task
 
-TASKS: Mapping[str, Task] = {"align": Aligning(), "answer": Answering()}
+TASKS: Mapping[str, Task] = {"align": Aligning(), "answer": Answering(), "match": Matching()}
 """By name, ``Recipe.task``."""
