@@ -5,7 +5,7 @@ It knows a model's two ways to compare and how they are weighed; it knows nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -55,22 +55,19 @@ class Matching:
         self.model = model
         self.evidence = Evidence.read(facts.calibration)
 
-    def match(self, image: ImageSource, texts: Iterable[str]) -> Floats:
+    def match(self, image: ImageSource, texts: Sequence[str]) -> Floats:
         """The probability [t] that each of ``texts`` belongs to a picture. TextError, ImageError."""
-        from .model import several
-
-        sentences = several(texts, "texts", alone=(str, bytes))
-        if not sentences:
+        if not texts:
             return np.zeros(0, np.float32)
         views = self.model.embed_prepared(self.model.prepare(image)[None])
-        similarities = self.model.similarity(self.model.embed_queries(sentences), views)[:, 0]
-        return self.evidence.probability(similarities, self.logits(image, sentences))
+        similarities = self.model.similarity(self.model.embed_queries(texts), views)[:, 0]
+        return self.evidence.probability(similarities, self.logits(image, texts))
 
     def again(self, image: ImageSource, text: str, similarity: float) -> float:
         """The probability that one text belongs to a picture whose similarity is known already. ImageError."""
         return float(self.evidence.probability(np.array([similarity], np.float32), self.logits(image, [text]))[0])
 
-    def logits(self, image: ImageSource, texts: list[str]) -> Floats:
+    def logits(self, image: ImageSource, texts: Sequence[str]) -> Floats:
         """The fusion decoder's [t]."""
         fusion = self.model.fusion
         return fusion.match(fusion.look(fusion.prepare(image)), texts)

@@ -132,7 +132,7 @@ class Model:
 
     def match(self, image: ImageSource, texts: Iterable[str]) -> Floats:
         """The probability [t] that each text belongs to a picture. SettingError for a model not trained to match."""
-        return self.matching.match(image, texts)
+        return self.matching.match(image, several(texts, "texts", alone=(str, bytes)))
 
     def cutoff(self, queries: Floats) -> Floats:
         """For text vectors [q, dimension], the search score [q] below which a picture does not match."""
