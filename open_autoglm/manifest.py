@@ -13,6 +13,7 @@ from typing import Any
 
 FORMAT = 1
 FIT = {"temperature", "offset", "slope", "margin"}
+MATCH = {"similarity", "logit", "offset"}
 KINDS = {"whole", "best_view", "presence"}
 SIMILARITIES = {"cosine", "euclidean", "bilinear", "region_word"}
 COSINE = {"kind": "cosine"}
@@ -52,7 +53,8 @@ class Manifest:
     - ``space`` identifies the embedding space: vectors are comparable exactly when it is equal.
     - ``graphs`` maps a task (``image``, ``text``, ``cells``, ``regions``, ``answer``, ``context``, ``decode``,
       ``detect``) to its graphs by precision (``fp32``, ``int8``).
-    - ``fusion``, of a model that answers: its ``answers``, and the ``proposals`` that its regions come from.
+    - ``fusion``, of a model that looks at regions: its ``answers``, if any, whether it was trained to ``match``, and
+      the ``proposals`` that its regions come from.
     - ``generation``, of a model that writes: the tokenizer's ``tokens`` that it writes with, ``most_tokens`` of a
       prompt and its text, and its ``proposals``.
     - ``similarity`` is what the model was trained with: its ``kind``, and for ``bilinear`` the tensor that is its
@@ -104,7 +106,9 @@ def parse_manifest(fields: Mapping[str, Any]) -> Manifest:
     fusion = table(fields, "fusion", {})
     if fusion:
         check_fusion(fusion)
-        outputs |= {"regions": {}, "answer": {"answers": f"float32[n, {len(fusion['answers'])}]"}, "detect": {}}
+        outputs |= {"regions": {}, "answer": {"match": "float32[n]"}, "detect": {}}
+        if fusion["answers"]:
+            outputs["answer"]["answers"] = f"float32[n, {len(fusion['answers'])}]"
     generation = table(fields, "generation", {})
     if generation:
         outputs |= {"context": {}, "decode": {"logits": f"float32[n, {check_generation(generation)}]"}}
@@ -235,10 +239,12 @@ def check_similarity(fields: Mapping[str, Any]) -> None:
 
 def check_fusion(fields: Mapping[str, Any]) -> None:
     """What a model answers, and where its regions come from."""
-    known_only(fields, {"answers", "proposals"}, "fusion")
+    known_only(fields, {"answers", "proposals", "match"}, "fusion")
     answers = fields.get("answers", REQUIRED)
-    if not isinstance(answers, list | tuple) or not answers or not all(isinstance(one, str) and one for one in answers):
+    if not isinstance(answers, list | tuple) or not all(isinstance(one, str) and one for one in answers):
         raise ValueError(f"fusion.answers is {shown(answers)} instead of a list of texts")
+    if not truth(fields, "match", False) and not answers:
+        raise ValueError("fusion has no answers, and was not trained to match")
     text(table(fields, "proposals"), "kind")
 
 
@@ -282,6 +288,11 @@ def check_calibration(fields: Mapping[str, Any]) -> None:
         known_only(answers, {"temperature", "least_confidence"}, "calibration.answers")
         if number(answers, "temperature") <= 0 or not 0 <= number(answers, "least_confidence") <= 1:
             raise ValueError("calibration.answers has a temperature or least_confidence out of range")
+    if "match" in fields:
+        match = table(fields, "match")
+        known_only(match, MATCH, "calibration.match")
+        for name in MATCH:
+            number(match, name)
     fits = table(fields, "fits", {})
     for kind in fits:
         one_of(kind, KINDS, "a kind in calibration.fits")

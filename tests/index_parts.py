@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from open_autoglm.errors import TextError
-from open_autoglm.runtime.images import ImageLimits, Preprocessing, prepare
+from open_autoglm.runtime.images import ImageLimits, Preprocessing, decode, prepare
 from open_autoglm.runtime.similarity import Cosine, Queries
 from open_autoglm.search import Index
 
@@ -109,3 +109,13 @@ def everything(index: Index) -> list[str]:
 def environment() -> dict[str, str]:
     """For Python processes that use the package and these parts."""
     return {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+
+
+class SecondLook:
+    """Takes small pictures for the better match, and reads each file again for it."""
+
+    def __init__(self, limits: ImageLimits | None = None) -> None:
+        self.limits = limits or ImageLimits()
+
+    def again(self, image: Any, text: str, similarity: float) -> float:
+        return 1 / decode(image, self.limits).shape[1]

@@ -164,6 +164,8 @@ def test_unknown_names_and_plain_directories_are_refused(tmp_path: Path) -> None
         (("calibration", "reference"), "no such tensor"),
         (("calibration", "reference"), "logit_scale"),
         (("calibration", "fits", "whole"), {"temperature": 1}),
+        (("calibration", "match"), {"similarity": 1, "logit": 1}),
+        (("fusion",), {"answers": [], "proposals": {"kind": "grid"}}),
         (("calibration", "fits", "whole", "temperature"), 0),
         (("calibration", "fits", "whole", "offset"), float("nan")),
         (("calibration", "fits", "half"), {"temperature": 1, "offset": 0, "slope": 0, "margin": 0}),

@@ -20,11 +20,12 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from open_autoglm.bundle import shipped_folder
-from open_autoglm.cli import COMMANDS, app
+from open_autoglm.cli import COMMANDS, app, console
 from open_autoglm.cli.metadata import read_cell
 from open_autoglm.cli.streams import showable
 from open_autoglm.cli.vectors import embed_all
 from open_autoglm.errors import ImageError, MissingExtra, needing
+from open_autoglm.search import Hit
 
 WORDS = [*([name] for name in COMMANDS), ["bundle"], ["bundle", "show"], ["bundle", "verify"]]
 AUTOGLM = [sys.executable, "-m", "open_autoglm"]
@@ -399,6 +400,27 @@ def test_queries_that_cannot_be_answered(shared: Path) -> None:
     assert "facts.csv" in mistake("search", index, "--image", text)
     assert "gone.jpg" in mistake("search", index, "--image", shared / "gone.jpg")
     assert "price <" in mistake("search", index, "a ball", "--where", "price <")
+
+
+def test_looking_twice_needs_a_model_that_matches(shared: Path) -> None:
+    assert mistake("search", shared / "photos.index", "a red apple", "--rerank", "50") == (
+        "open-autoglm-base cannot look twice: take a bundle that was trained with task: match.\n"
+    )
+    assert "Only a search by words can look twice" in mistake(
+        "search", shared / "photos.index", "--like", "1", "--rerank", "50"
+    )
+    assert "--rerank" in mistake("search", shared / "photos.index", "a red apple", "--rerank", "0")
+
+
+def test_what_was_looked_at_twice_is_shown_as_probabilities(capsys: pytest.CaptureFixture[str]) -> None:
+    hits = [
+        Hit(1, "a.jpg", 0.3, {}, match=0.9714),
+        Hit(2, "b.jpg", 0.4, {}, note="b.jpg is not there."),
+    ]
+    console.show_hits(hits, Path("shop.index"), "milk")
+    shown = capsys.readouterr()
+    assert shown.out.split() == ["match", "id", "picture", "97.1%", "1", "a.jpg", "-", "2", "b.jpg"]
+    assert shown.err == "Not looked at twice, it keeps its place: b.jpg is not there.\n"
 
 
 def test_unknown_bundle(pictures: Path, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 NAMED = 10  # skipped files that are listed; the rest is counted
 LONGEST_QUERY = 60  # characters of a query that are repeated in an answer
 UNKNOWN = "I can't tell"
+UNREAD = "-"
 BAR = 24  # characters of a bar that stands for 1
 PIPE_WIDTH = 1_000_000  # no line is broken where a program reads
 
@@ -73,18 +74,24 @@ def show_indexed(report: AddReport, index: Path, pictures: int, model: str | Non
 def show_hits(hits: Sequence[Hit], index: Path, wanted: str, cut: bool = True) -> None:
     """The pictures found, best first; where there is none, a sentence that says so.
 
-    ``cut``: pictures that do not match were left out.
+    ``cut``: pictures that do not match were left out. Those that were looked at twice have the probability of a match
+    instead of a score.
     """
     if not hits:
         advice = "; --all shows the closest" if cut else ""
         stdout().print(Text(f"Nothing in {showable(str(index))} matches {shortened(wanted)}{advice}."))
         return
-    table = plain_table("score", "id", "picture")
+    twice = any(hit.match is not None or hit.note for hit in hits)
+    table = plain_table("match" if twice else "score", "id", "picture")
     table.columns[0].justify = table.columns[1].justify = "right"
     table.columns[2].overflow = "fold"
     for hit in hits:
-        table.add_row(f"{hit.score:.3f}", str(hit.id), Text(showable(hit.path)))
+        shown = f"{hit.score:.3f}" if not twice else UNREAD if hit.match is None else f"{hit.match:.1%}"
+        table.add_row(shown, str(hit.id), Text(showable(hit.path)))
     stdout().print(table)
+    for hit in hits:
+        if hit.note:
+            say(f"Not looked at twice, it keeps its place: {hit.note}")
 
 
 def show_probabilities(probabilities: Mapping[str, float]) -> None:

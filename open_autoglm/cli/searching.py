@@ -83,6 +83,12 @@ def search(
         typer.Option(metavar="FILE", exists=True, dir_okay=False, help="Find pictures like this file."),
     ] = None,
     like: Annotated[int | None, typer.Option(metavar="ID", help="Find pictures like this one of the index.")] = None,
+    rerank: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Look twice at the N best: their files are read again, by a model that matches."
+        ),
+    ] = None,
     show_all: Annotated[bool, typer.Option("--all", help="Show the closest pictures, however poor.")] = False,
     model: RecordedBundle = None,
     as_json: AsJson = False,
@@ -97,13 +103,14 @@ def search(
       autoglm search photos.index "a red apple"
       autoglm search photos.index "a dress" --where "price < 20" -k 5
       autoglm search photos.index --image apple.jpg
+      autoglm search shop.index "Milk with 1.5% fat" --rerank 50
     """
     from .. import load
     from ..search import Index
     from . import console
 
     with Index.open(path, load(model) if model is not None else None) as opened:
-        hits = opened.search(words, image=image, like=like, k=k, where=where, cut=not show_all)
+        hits = opened.search(words, image=image, like=like, k=k, where=where, cut=not show_all, rerank=rerank or 0)
     if as_json:
         print_json({"index": path, "hits": [asdict(hit) for hit in hits]})
     else:

@@ -215,13 +215,17 @@ def similarity_facts(model: OpenAutoGLM) -> dict[str, str]:
 
 
 def fusion_facts(model: OpenAutoGLM) -> dict[str, Any]:
-    """What the model answers, and where its regions come from; nothing of a model that only aligns."""
+    """What the model answers, whether it matches, and where its regions come from; nothing if it only aligns."""
     if model.answering is None:
         return {}
     settings = model.answering.settings
     # A detector is part of the bundle, wherever it came from.
     proposals = {name: value for name, value in settings.proposals.items() if name != "source"}
-    return {"answers": list(settings.answers), "proposals": proposals}
+    return {
+        "answers": list(settings.answers),
+        "proposals": proposals,
+        **({"match": True} if settings.match else {}),
+    }
 
 
 def generation_facts(model: OpenAutoGLM) -> dict[str, Any]:

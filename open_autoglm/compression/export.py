@@ -82,18 +82,17 @@ class RegionGraph(PictureGraph):
 
 
 class AnswerGraph(nn.Module):
-    """Prepared regions and a sentence's tokens to logits of answers and of a match, and what they rest on."""
+    """Prepared regions and a sentence's tokens to logits of answers, if any, and of a match, and what they rest on."""
 
     def __init__(self, model: OpenAutoGLM) -> None:
         super().__init__()
         self.model = model
 
-    def forward(
-        self, prepared: Tensor, mask: Tensor, input_ids: Tensor, attention_mask: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, prepared: Tensor, mask: Tensor, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
         tokens = self.model.encode_text(input_ids, attention_mask)
         judged = self.model.fused.judge(prepared, mask, tokens, attention_mask.bool())
-        return judged.answers, judged.match, judged.rests
+        logits = (judged.answers, judged.match) if self.model.answers else (judged.match,)
+        return *logits, judged.rests
 
 
 @dataclass(frozen=True)
@@ -166,7 +165,8 @@ def export_answer(model: OpenAutoGLM) -> Exported:
     columns = Dim("t", min=2, max=model.config.max_text_tokens)
     shapes = {name: {0: rows, 1: regions} for name in ("prepared", "mask")}
     shapes |= {name: {0: rows, 1: columns} for name in ("input_ids", "attention_mask")}
-    outputs = {"answers": f"float32[n, {len(model.answers)}]", "match": "float32[n]", "rests": "float32[n, k]"}
+    outputs = {"answers": f"float32[n, {len(model.answers)}]"} if model.answers else {}
+    outputs |= {"match": "float32[n]", "rests": "float32[n, k]"}
     proto = to_onnx(AnswerGraph(model), inputs, shapes, list(outputs))
     written = {"prepared": f"float32[n, k, {width}]", "mask": "bool[n, k]"}
     return Exported(proto, written | dict.fromkeys(("input_ids", "attention_mask"), "int64[n, t]"), outputs)

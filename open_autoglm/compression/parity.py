@@ -93,7 +93,7 @@ def fusion_parity(
         tokens = model.encode_text(**inputs)
         judged = model.fused.judge(prepared, there, tokens, inputs["attention_mask"].bool())
     found = Engine(bundle, regions).run(pixels=pixels, boxes=boxes, mask=mask)
-    names = ("answers", "match", "rests")
+    names = list(answer.outputs)
     outputs = Engine(bundle, answer).outputs(names, prepared=prepared.numpy(), mask=mask, **arrays(inputs))
     apart = max(furthest(getattr(judged, name).numpy(), got, answer) for name, got in zip(names, outputs, strict=True))
     return {

@@ -20,6 +20,7 @@ from .parquet import read_parquet
 from .pictures import Picture, Span, source_of
 from .questions import QuestionCollator, QuestionDataset, Questions
 from .records import Problem, Record, Records
+from .region_pairs import RegionPair, RegionPairCollator, RegionPairDataset
 from .sampling import Draw, PairSampler
 from .settings import DataSettings, Join
 from .splitting import split
@@ -74,6 +75,9 @@ __all__ = [
     "Questions",
     "Record",
     "Records",
+    "RegionPair",
+    "RegionPairCollator",
+    "RegionPairDataset",
     "Row",
     "Source",
     "Span",

@@ -20,25 +20,33 @@ def fit_match(
 ) -> Fit:
     """Logistic regression of ``matches`` on ``scores`` and ``reach``, all [n], both outcomes weighted alike.
 
-    Newton's method with a small ridge. The margin is set so that a share ``false_positives`` of what does not match
-    passes a search's cut.
+    The margin is set so that a share ``false_positives`` of what does not match passes a search's cut.
     """
     features = np.stack([scores, reach, np.ones_like(scores)], axis=1).astype(np.float64)
-    weights = np.where(matches, 0.5 / matches.mean(), 0.5 / (1 - matches.mean()))
-    solution = np.zeros(3)
-    for _ in range(100):
-        chance = 1 / (1 + np.exp(-features @ solution))
-        gradient = features.T @ (weights * (chance - matches)) / len(scores) + ridge * solution
-        curvature = (features * (weights * chance * (1 - chance))[:, None]).T @ features / len(scores)
-        step = np.linalg.solve(curvature + ridge * np.eye(3), gradient)
-        solution -= step
-        if np.abs(step).max() < 1e-9:
-            break
+    solution = logistic(features, matches, ridge)
     on_score, on_reach, constant = solution
     offset, slope = -constant / on_score, -on_reach / on_score
     above = (scores - offset - slope * reach)[~matches]
     margin = float(np.quantile(above, 1 - false_positives))
     return Fit(temperature=float(1 / on_score), offset=float(offset), slope=float(slope), margin=margin)
+
+
+def logistic(features: NDArray[np.float64], outcomes: NDArray[np.bool_], ridge: float = 1e-4) -> NDArray[np.float64]:
+    """Weights [d] of logistic regression of ``outcomes`` [n] on ``features`` [n, d], both outcomes weighted alike.
+
+    Newton's method with a small ridge.
+    """
+    weights = np.where(outcomes, 0.5 / outcomes.mean(), 0.5 / (1 - outcomes.mean()))
+    solution = np.zeros(features.shape[1])
+    for _ in range(100):
+        chance = 1 / (1 + np.exp(-features @ solution))
+        gradient = features.T @ (weights * (chance - outcomes)) / len(features) + ridge * solution
+        curvature = (features * (weights * chance * (1 - chance))[:, None]).T @ features / len(features)
+        step = np.linalg.solve(curvature + ridge * np.eye(len(solution)), gradient)
+        solution -= step
+        if np.abs(step).max() < 1e-9:
+            break
+    return solution
 
 
 def fit_temperature(logits: NDArray[np.float32], right: NDArray[np.int64]) -> float:

@@ -18,7 +18,7 @@ from .regions import RegionEncoder
 class Judgement:
     """``answers`` [B, answers] and ``match`` [B]: logits; ``rests`` [B, k]: how much they rest on each region.
 
-    ``chosen`` [B, k]: logits of the sentence being about each region, where the decoder selects.
+    There may be no answers. ``chosen`` [B, k]: logits of the sentence being about each region, where it selects.
     """
 
     answers: Tensor
@@ -40,9 +40,7 @@ class Answering(nn.Module):
         self.tokens = nn.Sequential(nn.Linear(text, FEATURE_WIDTH), nn.LayerNorm(FEATURE_WIDTH))
         self.fusion = FusionDecoder(settings)
         width = settings.width
-        self.answer_head = nn.Sequential(
-            nn.Linear(width, width), nn.GELU(), nn.Dropout(settings.dropout), nn.Linear(width, len(settings.answers))
-        )
+        self.answer_head = answer_head(settings) if settings.answers else None
         self.match_head = nn.Linear(width, 1)
         self.selection = Selection(width) if settings.selects else None
 
@@ -55,7 +53,14 @@ class Answering(nn.Module):
             first = first + held
             shares = chosen.sigmoid() * mask
             rests = shares / shares.sum(dim=1, keepdim=True).clamp(min=1.0)  # on nothing where it found nothing
-        return Judgement(self.answer_head(first), self.match_head(first).squeeze(-1), rests, chosen)
+        answers = first[:, :0] if self.answer_head is None else self.answer_head(first)
+        return Judgement(answers, self.match_head(first).squeeze(-1), rests, chosen)
+
+
+def answer_head(settings: FusionSettings) -> nn.Sequential:
+    """From a state to a logit for each answer."""
+    layers = (nn.Linear(settings.width, settings.width), nn.GELU(), nn.Dropout(settings.dropout))
+    return nn.Sequential(*layers, nn.Linear(settings.width, len(settings.answers)))
 
 
 class Selection(nn.Module):

@@ -28,6 +28,7 @@ class FusionSettings:
     - ``proposals``: where regions come from: ``kind``, as ``runtime.proposals`` has them, and its settings.
     - ``pool``: cells a side that a region's features are pooled to.
     - ``answers``: what it chooses from; a training fills them in from its data where they are empty.
+    - ``match``: whether it was trained to tell if a text matches; a training fills it in.
 
     Raises SettingError for sizes that do not fit.
     """
@@ -44,6 +45,7 @@ class FusionSettings:
     pool: int = 2
     proposals: Mapping[str, Any] = field(default_factory=lambda: {"kind": "grid"})
     answers: tuple[str, ...] = ()
+    match: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "answers", tuple(self.answers))

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from .contrastive import Contrastive
 from .gather import gather
 from .gradcache import GradCache
+from .hard_negatives import hard_negatives
 from .momentum import MomentumEncoder, MomentumSchedule
 from .objective import Objective, Result
-from .pairs import Pairs, concatenate
+from .pairs import Pairs, concatenate, shares_key
 from .queue_contrastive import QueueContrastive
 from .siglip import SigLIP
 from .step import Batch, Encode, Step
@@ -47,5 +48,7 @@ __all__ = [
     "clamp_temperature_",
     "concatenate",
     "gather",
+    "hard_negatives",
     "inverse_temperature",
+    "shares_key",
 ]

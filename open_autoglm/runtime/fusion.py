@@ -1,4 +1,4 @@
-"""Answers by a fusion decoder: the question's words look at the picture's regions.
+"""Answers and matches by a fusion decoder: a sentence's words look at the picture's regions.
 
 It knows a bundle's graphs for it; it knows nothing about how questions are read from a command line or a page.
 """
@@ -48,6 +48,7 @@ class FusionAnswering:
     ) -> None:
         facts, calibration = bundle.manifest.fusion, bundle.manifest.calibration.get("answers", {})
         self.answers: tuple[str, ...] = tuple(facts["answers"])
+        self.matches = bool(facts.get("match", False))
         self.propose = make_proposer(facts["proposals"], bundled(bundle, engine))
         self.temperature = float(calibration.get("temperature", 1.0))
         self.least = float(calibration.get("least_confidence", 0.0))
@@ -97,18 +98,29 @@ class FusionAnswering:
 
     def judge(self, looked: Looked, questions: Sequence[str]) -> tuple[Floats, Floats]:
         """Logits [q, answers] of questions about one picture, and how much each rests on its regions, [q, k]."""
-        ids, attention = self._tokenizer.batch(self._tokenizer.encode(questions))
-        count = len(questions)
-        logits, rests = self._engine("answer").outputs(
-            ("answers", "rests"),
+        logits, rests = self._judged(("answers", "rests"), looked, questions)
+        return logits, rests
+
+    def match(self, looked: Looked, texts: Sequence[str]) -> Floats:
+        """Logits [t] that texts match one picture. SettingError for a model that was not trained to tell."""
+        if not self.matches:
+            raise SettingError("This model was not trained to match: take a bundle that was trained with task: match.")
+        return self._judged(("match",), looked, texts)[0]
+
+    def _judged(self, outputs: Sequence[str], looked: Looked, sentences: Sequence[str]) -> list[Floats]:
+        ids, attention = self._tokenizer.batch(self._tokenizer.encode(sentences))
+        count = len(sentences)
+        return self._engine("answer").outputs(
+            outputs,
             prepared=np.repeat(looked.prepared, count, axis=0),
             mask=np.ones((count, len(looked.boxes)), np.bool_),
             input_ids=ids,
             attention_mask=attention,
         )
-        return logits, rests
 
     def _places(self, choices: Iterable[str] | None) -> list[int]:
+        if not self.answers:
+            raise SettingError("This model was trained to match pictures and texts, and has no answers to choose from.")
         if choices is None:
             return list(range(len(self.answers)))
         if isinstance(choices, str) or not (choices := list(choices)):

@@ -26,6 +26,7 @@ from .engine import Engine
 from .fusion import FusionAnswering
 from .generation_settings import GenerationSettings
 from .images import ImageLimits, ImageSource, Preprocessing, prepare
+from .matching import Matching
 from .similarity import Queries, Similarity, Words, read_similarity
 from .text import TextTokenizer
 from .vocabulary import Vocabulary
@@ -137,6 +138,10 @@ class Model:
         """A picture in words, or what follows a ``prompt`` about it, such as a question; see ``Describing``."""
         return self.describing.describe(image, prompt, settings or GenerationSettings())
 
+    def match(self, image: ImageSource, texts: Iterable[str]) -> Floats:
+        """The probability [t] that each text belongs to a picture. SettingError for a model not trained to match."""
+        return self.matching.match(image, several(texts, "texts", alone=(str, bytes)))
+
     def cutoff(self, queries: Floats) -> Floats:
         """For text vectors [q, dimension], the search score [q] below which a picture does not match."""
         return self.calibration.cutoff(Match.BEST_VIEW, queries)
@@ -191,8 +196,13 @@ class Model:
 
     @cached_property
     def answering(self) -> Answering:
-        """What answers questions: the fusion decoder where the bundle has one, otherwise the shared space."""
-        return self.fusion if self.bundle.manifest.fusion else AlignmentAnswers(self)
+        """What answers questions: the fusion decoder where it has answers, otherwise the shared space."""
+        return self.fusion if self.bundle.manifest.fusion.get("answers") else AlignmentAnswers(self)
+
+    @cached_property
+    def matching(self) -> Matching:
+        """What tells whether a text belongs to a picture. SettingError for a model that was not trained to."""
+        return Matching(self)
 
     @cached_property
     def describing(self) -> Describing:

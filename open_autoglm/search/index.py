@@ -27,6 +27,7 @@ from .gone import refuse_emptied
 from .ingest import Ingest
 from .owner import check_model, check_space, own_model, place
 from .records import AddReport, Hit, Json, Progress, Record, WordMatch, shown_path
+from .rerank import check_rerank, look_again
 from .scan import absolute, scan
 from .store import Store
 
@@ -140,6 +141,7 @@ class Index:
         k: int = 10,
         where: str | None = None,
         cut: bool = True,
+        rerank: int = 0,
     ) -> list[Hit]:
         """The at most ``k`` best pictures for a text, a picture, or one of the index's own (itself left out).
 
@@ -147,16 +149,22 @@ class Index:
         the picture's regions. A picture is compared with whole pictures, by the cosine, whatever the model's
         similarity. ``where`` is an SQL expression over id, path, name, folder, date, size, width, height and the
         metadata's keys; only pictures for which it is true are compared; ``date`` is as in Record. ``cut`` leaves out
-        what a calibrated model does not take for a match with a text; picture queries are never cut.
+        what a calibrated model does not take for a match with a text; picture queries are never cut. ``rerank``: of
+        so many of the best, at least ``k``, the files are read again and judged by a model that was trained to match.
 
-        Raises SettingError unless exactly one query is given and ``k`` is positive, TextError, ImageError or
-        FilterError for a query that cannot be used, PictureNotFound where ``like`` is unknown.
+        Raises SettingError unless exactly one query is given and ``k`` is positive, or where nothing can be looked at
+        twice, TextError, ImageError or FilterError for a query that cannot be used, PictureNotFound where ``like`` is
+        unknown.
         """
         if sum(query is not None for query in (text, image, like)) != 1:
             raise SettingError("Give exactly one of a text, a picture and the id of a picture to search by.")
         k = whole_number("k, the number of pictures wanted,", k)
         if k < 1:
             raise SettingError(f"k, the number of pictures wanted, must be at least 1, not {k}.")
+        matching, best = None, k
+        if rerank := whole_number("rerank, the number of pictures to look at twice,", rerank):
+            check_rerank(rerank, k, text)
+            matching, best = self.model.matching, rerank
         if like is not None:
             like = whole_number("The id of a picture", like)
         floor = -np.inf
@@ -179,14 +187,17 @@ class Index:
             elif text is None:
                 found = self._exact.search(by_picture(query.vectors[0]), k, among)
             else:
-                found = self._exact.search(by_sentence(query, self.model.similarity), k, among, floor)
+                found = self._exact.search(by_sentence(query, self.model.similarity), best, among, floor)
             words = self._words(query, [id for id, _ in found])
         records = self._store.records([id for id, _ in found])
-        return [
+        hits = [
             Hit(id, records[id].path, score, records[id].metadata, words.get(id, ()))
             for id, score in found
             if id in records
         ]
+        if matching is not None and text is not None:
+            hits = look_again(matching, text, hits, records)
+        return hits[:k]
 
     def delete(self, ids: int | Iterable[int] | None = None, *, where: str | None = None) -> int:
         """Removes pictures by id or ``where`` from the index, never from disk; how many there were.

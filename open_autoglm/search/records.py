@@ -26,7 +26,8 @@ class WordMatch:
 class Hit:
     """A picture found; ``score`` is the model's similarity for a text, a cosine in -1..1 for a picture.
 
-    ``words``: where each word of the text is, for a model that compares words with regions.
+    ``words``: where each word of the text is, for a model that compares words with regions. ``match``: the probability
+    that the text belongs to the picture, where it was looked at twice; where it could not be, ``note`` says why.
     """
 
     id: int
@@ -34,6 +35,8 @@ class Hit:
     score: float
     metadata: dict[str, Json]
     words: tuple[WordMatch, ...] = ()
+    match: float | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)

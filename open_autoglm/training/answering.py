@@ -87,21 +87,24 @@ class AnswerStep:
         return Result(loss.detach(), parts)
 
 
-def has_fusion(start: str) -> bool:
-    """Whether a bundle or hub id has a fusion decoder to go on from, with the answers that it chooses from."""
+def started_fusion(start: str | None) -> dict[str, Any]:
+    """The settings of the fusion decoder that a bundle or hub id has to go on from; empty where it has none."""
+    if start is None:
+        return {}
     try:
-        return OpenAutoGLMConfig.from_pretrained(find_bundle(start) or start).fusion is not None
+        return dict(OpenAutoGLMConfig.from_pretrained(find_bundle(start) or start).fusion or {})
     except (OSError, ValueError):
-        return False  # what is wrong with it is said where it is loaded
+        return {}  # what is wrong with it is said where it is loaded
 
 
 class Answering:
     """Several questions a picture a step; the answers are those of the data, the most frequent in training first."""
 
     def configured(self, settings: ModelSettings, splits: Splits) -> ModelSettings:
-        if "fusion" not in settings.config and settings.start is not None and has_fusion(settings.start):
+        started = started_fusion(settings.start)
+        if "fusion" not in settings.config and started.get("answers"):
             return settings
-        fusion = dict(settings.config.get("fusion") or {})
+        fusion = {**(settings.config.get("fusion") or started), "match": False}
         if not fusion.get("answers"):
             counts = Counter(answer for record in splits.train for answer in record.answers)
             if not counts:

@@ -5,6 +5,7 @@ It knows a bundle and records; how a fit is made, ``evaluation`` knows.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ from open_autoglm.bundle import Bundle
 from open_autoglm.data import Records
 from open_autoglm.data.pictures import source_of
 from open_autoglm.evaluation.calibration import fit_match, fit_temperature
+from open_autoglm.evaluation.reranking import Candidates
 from open_autoglm.runtime.calibration import Match
 from open_autoglm.runtime.model import Model
 
+from .matching import RERANKED, queries_of
 from .material import captions_of, sample
 from .recipe import TaskName
 
@@ -31,7 +34,12 @@ def calibration(bundle: Path, task: TaskName, kept: Records | None, seed: int) -
     if kept is None or task == "describe":
         return {}
     chosen = sample(kept, PICTURES, seed)
-    return {"align": alignment_calibration, "answer": answer_calibration}[task](bundle, chosen)
+    made: dict[TaskName, Callable[[Path, Records], dict[str, Any]]] = {
+        "align": alignment_calibration,
+        "answer": answer_calibration,
+        "match": match_calibration,
+    }
+    return made[task](bundle, chosen)
 
 
 def alignment_calibration(bundle: Path, chosen: Records) -> dict[str, Any]:
@@ -44,19 +52,42 @@ def alignment_calibration(bundle: Path, chosen: Records) -> dict[str, Any]:
     if matches.all():
         return {}
     model = Model(Bundle.open(bundle))
-    pixels = [model.prepare(source_of(record.picture, model.limits)) for record in chosen]
-    batches = (np.stack(pixels[start : start + _BATCH]) for start in range(0, len(pixels), _BATCH))
-    views = np.concatenate([model.embed_prepared(batch) for batch in batches])
+    views = seen(model, chosen)
     queries = model.embed_queries(captions)
     wholes = views if model.similarity.needs_parts else views[:, :1]
     fits = {}
-    for kind, seen in ((Match.WHOLE, wholes), (Match.BEST_VIEW, views)):
-        scores = model.similarity(queries, seen).ravel()
+    for kind, compared in ((Match.WHOLE, wholes), (Match.BEST_VIEW, views)):
+        scores = model.similarity(queries, compared).ravel()
         fit = fit_match(scores, np.zeros_like(scores), matches)
         if not (np.isfinite(list(asdict(fit).values())).all() and fit.temperature > 0):
             return {}
         fits[kind.value] = asdict(fit)
     return {"fits": fits, "measured_on": f"{len(chosen):,} validation pictures, {len(captions):,} captions"}
+
+
+def match_calibration(bundle: Path, chosen: Records) -> dict[str, Any]:
+    """The alignment's, and how similarity and match logit are weighed, fitted on what a search would look at twice."""
+    captions, positive = queries_of(chosen)
+    model = Model(Bundle.open(bundle))
+    scores = model.similarity(model.embed_queries(captions), seen(model, chosen))
+    candidates = Candidates.best(scores, positive, RERANKED)
+    logits = np.zeros(candidates.scores.shape, np.float32)
+    for row, record in enumerate(chosen):
+        queries, places = np.nonzero(candidates.pictures == row)
+        if len(queries):
+            picture = source_of(record.picture, model.limits)
+            logits[queries, places] = model.matching.logits(picture, [captions[query] for query in queries])
+    weights = dict(zip(("similarity", "logit", "offset"), candidates.fit(logits), strict=True))
+    return {**alignment_calibration(bundle, chosen), "match": weights}
+
+
+def seen(model: Model, chosen: Records) -> NDArray[np.float32]:
+    """The pictures' vectors [n, views, dimension]."""
+    starts = range(0, len(chosen), _BATCH)
+    batches = (
+        [source_of(record.picture, model.limits) for record in chosen[start : start + _BATCH]] for start in starts
+    )
+    return np.concatenate([model.embed_prepared(np.stack([model.prepare(one) for one in batch])) for batch in batches])
 
 
 def answer_calibration(bundle: Path, chosen: Records) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from open_autoglm.manifest import check_template
 from open_autoglm.objectives import MomentumSchedule
 
 BASE = "open-autoglm-base"
-TaskName = Literal["align", "answer", "describe"]
+TaskName = Literal["align", "answer", "describe", "match"]
 
 
 @dataclass(frozen=True)
@@ -163,9 +163,9 @@ class Evaluation:
     """Recall at ``ks`` both ways on the validation pictures, at most ``pictures`` of them.
 
     ``every`` so many steps; null: after each epoch. The weights with the best ``metric`` become the bundle: of aligning
-    ``mean_recall`` over both ways and all ``ks``, ``image_to_text_r1``, ...; of answering ``accuracy``, of describing
-    ``token_accuracy``; null takes the first of these. Training stops after ``patience`` evaluations without a better
-    one, null: never.
+    ``mean_recall`` over both ways and all ``ks``, ``image_to_text_r1``, ...; of answering ``accuracy``; of matching
+    ``accuracy`` or ``reranked_map``; of describing ``token_accuracy``; null takes the first of these. Training stops
+    after ``patience`` evaluations without a better one, null: never.
     """
 
     every: int | None = None
@@ -185,6 +185,8 @@ class Evaluation:
             return ("accuracy",)
         if task == "describe":
             return ("token_accuracy",)
+        if task == "match":
+            return ("accuracy", "reranked_map")
         return ("mean_recall", *(f"{way}_r{k}" for way in ("image_to_text", "text_to_image") for k in self.ks))
 
 
@@ -219,9 +221,9 @@ class Output:
 class Recipe:
     """All of a training; its ``data`` alone must be given.
 
-    ``task``: ``align`` pictures and texts, ``answer`` questions with a fusion decoder, or ``describe``: write texts, or
-    answers to questions, with a decoder of their own. ``objective``, of aligning: one, or several as a weighted sum;
-    ``momentum``: a target encoder's.
+    ``task``: ``align`` pictures and texts; with a fusion decoder ``answer`` questions, or tell whether texts ``match``
+    pictures; or ``describe``: write texts, or answers to questions, with a decoder of their own. ``objective``, of
+    aligning: one, or several as a weighted sum; ``momentum``: a target encoder's.
     """
 
     name: str
@@ -242,8 +244,7 @@ class Recipe:
                 f"evaluation.metric: there is no {self.evaluation.metric!r}; choose one of {', '.join(known)}."
             )
         if self.task != "align" and (self.objective != ObjectiveSettings() or self.momentum is not None):
-            doing = "Answering" if self.task == "answer" else "Describing"
-            raise SettingError(f"{doing} has its own objective: leave out objective and momentum.")
+            raise SettingError(f"The task {self.task} has its own objective: leave out objective and momentum.")
 
     @property
     def metric(self) -> str:

@@ -10,7 +10,13 @@ from collections.abc import Mapping
 from .aligning import Aligning
 from .answering import Answering
 from .describing import Describing
+from .matching import Matching
 from .task import Task
 
-TASKS: Mapping[str, Task] = {"align": Aligning(), "answer": Answering(), "describe": Describing()}
+TASKS: Mapping[str, Task] = {
+    "align": Aligning(),
+    "answer": Answering(),
+    "describe": Describing(),
+    "match": Matching(),
+}
 """By name, ``Recipe.task``."""
