@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from open_autoglm import bundle as bundles
 from open_autoglm.bundle import WEIGHTS, Bundle, Graph, Manifest
 from open_autoglm.errors import BundleError
-from open_autoglm.manifest import check_template
+from open_autoglm.manifest_checks import check_template
 from open_autoglm.modeling import OpenAutoGLM, OpenAutoGLMConfig, OpenAutoGLMProcessor
 from open_autoglm.modeling.detection import Detector, from_checkpoint
 from open_autoglm.runtime.proposals import DETECTOR, make_proposer

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from open_autoglm.data import Augmentation, DataSettings
 from open_autoglm.errors import SettingError
-from open_autoglm.manifest import check_template
+from open_autoglm.manifest_checks import check_template
 from open_autoglm.objectives import MomentumSchedule
 
 BASE = "open-autoglm-base"
