@@ -43,7 +43,7 @@ Write = Callable[[], list[int]]
 
 @dataclass(frozen=True)
 class Size:
-    """Of a decoder, what it looks at and what it writes: by default that of ``recipes/grocery-describe.yaml``."""
+    """Of a decoder, what it looks at, and what it writes: by default that of ``recipes/grocery-describe.yaml``."""
 
     width: int = 256
     heads: int = 4
