@@ -178,7 +178,10 @@ def nlvr(bench: Bench, made: Path, settings: FusionSettings, quick: bool) -> tup
     ]
     counting = [row for group in kept for row in group if row["answer"].isdigit()]
     judged = {
-        "counting": (bench.photos(counting, answers, settings), None),
+        "counting": (
+            bench.photos(counting, answers, settings),
+            [row for row, one in enumerate(answers) if one.isdigit()],
+        ),
         "statements": (bench.photos(told, answers, settings), [answers.index("true"), answers.index("false")]),
     }
     return bench.photos([row for group in groups[:-60] for row in group], answers, settings), judged
@@ -239,6 +242,8 @@ def main() -> None:
         for (measure, kind), shares in found.items():
             figures[f"{name}_{measure}_{kind}"] = mean(shares)
             figures[f"{name}_{measure}_{kind}_spread"] = stdev(shares) if len(shares) > 1 else 0.0
+    if arguments.quick:
+        return
     settings_ = {"steps": steps, "seeds": seeds, "pictures": PICTURES, "questions": QUESTIONS, "rate": RATE}
     record("fusions", settings_, figures, time.perf_counter() - began)
 
