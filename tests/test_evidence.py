@@ -56,8 +56,8 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
         "task": "answer",
         "model": {"config": {"fusion": FUSION, "aligned": False}},
         "data": {"train": table, "validation": table, "augmentation": None, "questions": 3},
-        "optimisation": {"learning_rate": 4e-3, "epochs": 80, "batch_size": 8},
-        "evaluation": {"every": 80},
+        "optimisation": {"learning_rate": 4e-3, "epochs": 40, "batch_size": 8},
+        "evaluation": {"every": 40},
     }
     return train(recipe(folder, **changes))
 
