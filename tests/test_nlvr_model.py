@@ -81,3 +81,8 @@ def test_real_statements_are_judged() -> None:
         for picture, row in zip(pictures, rows, strict=True)
     ]
     assert np.mean(right) >= 0.75
+
+
+def test_where_there_is_nothing_no_region_is_named() -> None:
+    found = model().ask(encode(draw(SCATTERED)), "There are two triangles.").regions
+    assert len(found.boxes) == len(found.scores) == 0 and found.heatmap.max() < 0.5

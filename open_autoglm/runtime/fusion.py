@@ -25,6 +25,8 @@ from .text import TextTokenizer
 Floats = NDArray[np.float32]
 TRUE, FALSE = ("true", "yes"), ("false", "no")
 CELLS = 32  # of a heat map's longer side
+NOTHING = 0.01  # what an answer rests on a region for it to be named
+FOUND = 0.5  # what it rests on all of them together for the heat map to show where most; else it stays faint
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ class FusionAnswering:
 
     def _regions(self, image: ImageSource, boxes: Floats, rests: Floats) -> Grounding:
         order = np.argsort(-rests, kind="stable")
+        order = order[rests[order] >= NOTHING]
         left, top, right, bottom = seen(image, self._preprocessing, self._limits)
         scale = np.array([right - left, bottom - top] * 2, np.float32)
         pixels = boxes[order] * scale + np.array([left, top] * 2, np.float32)
@@ -148,10 +151,13 @@ def softmax(logits: Floats) -> Floats:
 
 
 def painted(boxes: Floats, weights: Floats) -> Floats:
-    """Each cell's largest weight of the boxes [k, 4], fractions, that cover it, the highest being 1; [CELLS, CELLS]."""
+    """Each cell's largest weight of the boxes [k, 4], fractions, that cover it; [CELLS, CELLS].
+
+    The highest is 1, except where the weights say that there was hardly anything to rest on.
+    """
     heat = np.zeros((CELLS, CELLS), np.float32)
     for (left, top, right, bottom), weight in zip(boxes, weights, strict=True):
         rows = slice(int(top * CELLS), max(int(top * CELLS) + 1, round(bottom * CELLS)))
         columns = slice(int(left * CELLS), max(int(left * CELLS) + 1, round(right * CELLS)))
         heat[rows, columns] = np.maximum(heat[rows, columns], weight)
-    return heat / max(float(heat.max()), 1e-12)
+    return heat / float(heat.max()) if weights.sum() >= FOUND else heat
