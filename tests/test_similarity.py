@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from open_autoglm import manifest
+from open_autoglm import manifest_checks
 from open_autoglm.errors import SettingError
 from open_autoglm.modeling import similarity as tensors
 from open_autoglm.modeling.similarity import Bilinear, Cosine, Euclidean, Features, Parts, RegionWord
@@ -47,7 +47,7 @@ def queries(texts: Features) -> Queries:
 
 
 def test_both_sides_and_the_manifest_offer_the_same_similarities() -> None:
-    assert set(tensors.SIMILARITIES) == set(arrays.SIMILARITIES) == manifest.SIMILARITIES
+    assert set(tensors.SIMILARITIES) == set(arrays.SIMILARITIES) == manifest_checks.SIMILARITIES
     for name, made in tensors.SIMILARITIES.items():
         assert arrays.SIMILARITIES[name](matrix().numpy()).needs_parts == made(WIDTH).needs_parts
 
