@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="every fifteenth picture")
     parser.add_argument("--data", type=Path, default=DATA, help="folder with dev.parquet and test.parquet")
     parser.add_argument("--split", default="test", choices=["dev", "test"])
-    parser.add_argument("--model", default="runs/open-autoglm-nlvr/bundle")
+    parser.add_argument("--model", default="open-autoglm-nlvr")
     arguments = parser.parse_args()
     began = time.perf_counter()
     fusion = open_autoglm.load(arguments.model).fusion
