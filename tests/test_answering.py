@@ -19,8 +19,9 @@ from open_autoglm.modeling import OpenAutoGLM, OpenAutoGLMProcessor
 from open_autoglm.modeling.attention import START, Attention
 from open_autoglm.runtime.fusion import FusionAnswering
 from open_autoglm.training.building import build_model
+from open_autoglm.training.outcome import Outcome
 from open_autoglm.training.recipe import ModelSettings
-from open_autoglm.training.run import Outcome, train
+from open_autoglm.training.run import train
 from open_autoglm.training.sentences import SentenceStates
 
 PAINT = {

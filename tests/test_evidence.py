@@ -19,7 +19,8 @@ from open_autoglm.data import DataSettings, open_source
 from open_autoglm.data.questions import matching
 from open_autoglm.errors import DataError, SettingError
 from open_autoglm.modeling.fusion_settings import FusionSettings
-from open_autoglm.training.run import Outcome, train
+from open_autoglm.training.outcome import Outcome
+from open_autoglm.training.run import train
 
 PAINT = {"red": (220, 30, 30), "blue": (40, 60, 220)}
 ASKED = {  # each question with the cells of a grid that its answer is taught to rest on

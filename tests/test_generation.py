@@ -26,7 +26,8 @@ from open_autoglm.modeling.generator_settings import GeneratorSettings
 from open_autoglm.runtime.generation_settings import GenerationSettings
 from open_autoglm.runtime.lexicon import END, OWN, START, UNKNOWN, Lexicon
 from open_autoglm.runtime.wording import Wording
-from open_autoglm.training.run import Outcome, train
+from open_autoglm.training.outcome import Outcome
+from open_autoglm.training.run import train
 
 PAINT = {"red": (220, 30, 30), "green": (30, 180, 40), "blue": (40, 60, 220), "white": (250, 250, 250)}
 DECODER = {"width": 64, "heads": 2, "layers": 2, "dropout": 0.0, "most_tokens": 12}

@@ -19,7 +19,8 @@ from open_autoglm.evaluation.reranking import Candidates
 from open_autoglm.modeling import OpenAutoGLM, OpenAutoGLMProcessor
 from open_autoglm.objectives import hard_negatives, shares_key
 from open_autoglm.search import Index
-from open_autoglm.training.run import Outcome, start, train
+from open_autoglm.training.outcome import Outcome
+from open_autoglm.training.run import start, train
 
 PAINT = {"red": (220, 30, 30), "green": (30, 180, 40), "blue": (40, 60, 220), "white": (250, 250, 250)}
 FUSION = {

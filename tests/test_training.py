@@ -18,7 +18,8 @@ from open_autoglm.data import Draw
 from open_autoglm.errors import BundleError, DataError, SettingError, TrainingError
 from open_autoglm.training.checkpoints import checkpoints
 from open_autoglm.training.optimiser import layers_above
-from open_autoglm.training.run import Run, folder_of, start
+from open_autoglm.training.outcome import Run
+from open_autoglm.training.run import folder_of, start
 from open_autoglm.training.trainer import BEST, Progress
 
 

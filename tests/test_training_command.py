@@ -22,11 +22,12 @@ from open_autoglm.cli import app
 from open_autoglm.errors import DataError
 from open_autoglm.training.command import outcome_in_words
 from open_autoglm.training.interruption import Interruption
+from open_autoglm.training.outcome import Outcome
 from open_autoglm.training.preflight_finding import Finding
 from open_autoglm.training.preflight_kept import Preflight, keep, kept
 from open_autoglm.training.preflight_overfit import Overfit, expected, verdict
 from open_autoglm.training.reading import read_recipe
-from open_autoglm.training.run import Outcome, folder_of, start, train
+from open_autoglm.training.run import folder_of, start, train
 
 
 def autoglm(*words: object) -> Result:

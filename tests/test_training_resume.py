@@ -23,8 +23,9 @@ from transformers import TrainerCallback, ViTConfig
 from open_autoglm.errors import DataError, TrainingError
 from open_autoglm.training.checkpoints import checkpoints
 from open_autoglm.training.log import RunLog
+from open_autoglm.training.outcome import Run
 from open_autoglm.training.recipe import Recipe
-from open_autoglm.training.run import Run, folder_of, start, train
+from open_autoglm.training.run import folder_of, start, train
 
 SUM = [
     {"name": "queue_contrastive", "settings": {"size": 12, "distillation": 0.4}, "weight": 0.7},

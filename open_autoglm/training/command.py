@@ -18,6 +18,7 @@ from .detection import DetectorOutcome
 from .detection_command import parse_detector, train_detections, trained_in_words
 from .detection_recipe import DetectorRecipe
 from .material import Splits
+from .outcome import Outcome
 from .preflight import Checked, check
 from .processes import first_process, program
 from .progress import counted, duration, shown, watched
@@ -25,7 +26,7 @@ from .reading import parse_recipe, read_settings, to_yaml
 from .recipe import Recipe
 from .report import REPORT
 from .report_facts import RECIPE
-from .run import Outcome, train
+from .run import train
 
 # What libraries say to each other where several processes train; nobody who trains can change it.
 _NOISE = (".*broadcast_buffers. is deprecated", "Grad strides do not match bucket view strides")

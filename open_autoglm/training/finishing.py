@@ -16,10 +16,10 @@ from open_autoglm.compression.bundling import make_bundle
 
 from .calibrating import calibration
 from .material import Splits
+from .outcome import Outcome, Run
 from .reading import to_yaml
 from .recipe import Recipe
 from .report import write_report
-from .run import Outcome, Run
 from .trainer import BEST
 
 

@@ -7,50 +7,24 @@ It knows where everything of a run lies: ``preflight.json``, ``recipe.yaml``, ``
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from transformers import TrainerCallback, set_seed
 from transformers.trainer_callback import TrainerState
 
 from open_autoglm.errors import TrainingError
-from open_autoglm.modeling import OpenAutoGLMProcessor
 
 from .building import build_model, build_module, training_processor
 from .checkpoints import Identity, checkpoints
 from .material import Splits, open_splits
+from .outcome import Outcome, Run
 from .preflight_kept import kept
 from .reading import to_plain, to_yaml
 from .recipe import Recipe
 from .report_facts import write_facts
 from .tasks import TASKS
 from .trainer import BEST, STATE, RecipeTrainer, Report
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a training ended: ``step`` of ``steps``, ``seconds`` trained, the ``figures`` of the weights that were kept.
-
-    ``bundle`` is None where the training was ``stopped`` before its end; it goes on with ``resume``.
-    """
-
-    folder: Path
-    bundle: Path | None
-    step: int
-    steps: int
-    seconds: float
-    figures: Mapping[str, float]
-    stopped: bool
-
-
-@dataclass(frozen=True)
-class Run:
-    """A training that is ready to start."""
-
-    trainer: RecipeTrainer
-    processor: OpenAutoGLMProcessor
-    splits: Splits
 
 
 def folder_of(recipe: Recipe) -> Path:
