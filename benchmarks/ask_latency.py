@@ -21,6 +21,8 @@ import _writing_sides
 import torch
 from _record import record
 
+import open_autoglm
+
 BUNDLE = "runs/grocery-questions/bundle"
 PHOTO = Path("samples/grocery/banana.jpg")
 
@@ -30,14 +32,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="3 rounds instead of 15")
     parser.add_argument("--model", default=BUNDLE, help="a bundle with a fusion decoder")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     began, rounds = time.perf_counter(), 3 if arguments.quick else 15
     asking = asking_figures(arguments.model, arguments.threads, rounds)
     size = _writing_sides.Size()
     writing = writing_figures(size, arguments.threads, rounds)
-    settings = {"model": arguments.model, "threads": arguments.threads, "rounds": rounds, "writing": asdict(size)}
+    settings = {
+        "model": open_autoglm.load(arguments.model).space,
+        "threads": arguments.threads,
+        "rounds": rounds,
+        "writing": asdict(size),
+    }
     record("ask_latency", settings, asking | writing, time.perf_counter() - began)
 
 
