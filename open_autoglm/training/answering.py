@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from open_autoglm.bundle import find_bundle
 from open_autoglm.data import PairCollator, QuestionCollator, QuestionDataset
 from open_autoglm.errors import DataError, SettingError
 from open_autoglm.modeling import OpenAutoGLM, OpenAutoGLMConfig, OpenAutoGLMProcessor
@@ -23,12 +22,13 @@ from open_autoglm.objectives import Result
 from open_autoglm.runtime.images import Preprocessing
 from open_autoglm.runtime.proposals import make_proposer
 
+from .building import decoder_of
 from .material import Splits, sample, transforms
 from .module import TrainingModule
 from .recipe import ModelSettings, Recipe
 from .sentences import SentenceStates
-from .task import Autocast, Material, Stepper
-from .validation import chunks, evaluating
+from .task import Autocast, Material, Stepper, blank
+from .validation import batches, evaluating
 
 INPUTS = ("pixel_values", "boxes", "region_mask", "input_ids", "attention_mask", "pictures")
 MOST_ANSWERS = 2000
@@ -87,21 +87,11 @@ class AnswerStep:
         return Result(loss.detach(), parts)
 
 
-def started_fusion(start: str | None) -> dict[str, Any]:
-    """The settings of the fusion decoder that a bundle or hub id has to go on from; empty where it has none."""
-    if start is None:
-        return {}
-    try:
-        return dict(OpenAutoGLMConfig.from_pretrained(find_bundle(start) or start).fusion or {})
-    except (OSError, ValueError):
-        return {}  # what is wrong with it is said where it is loaded
-
-
 class Answering:
     """Several questions a picture a step; the answers are those of the data, the most frequent in training first."""
 
     def configured(self, settings: ModelSettings, splits: Splits) -> ModelSettings:
-        started = started_fusion(settings.start)
+        started = decoder_of(settings.start, "fusion")
         if "fusion" not in settings.config and started.get("answers"):
             return settings
         fusion = {**(settings.config.get("fusion") or started), "match": False}
@@ -127,16 +117,9 @@ class Answering:
 
     def probe(self, encoder: nn.Module, used: Preprocessing) -> Tensor:
         tokens = torch.zeros(1, 2, dtype=torch.long)
-        logits, chosen = encoder(
-            torch.zeros(1, 3, used.height, used.width),
-            torch.tensor([[[0.0, 0.0, 1.0, 1.0]]]),
-            torch.ones(1, 1, dtype=torch.bool),
-            tokens,
-            torch.ones_like(tokens),
-            torch.zeros(1, dtype=torch.long),
-        )
-        used_regions: Tensor = logits.square().sum() + (0 if chosen is None else chosen.square().sum())
-        return used_regions
+        logits, chosen = encoder(*blank(used), tokens, torch.ones_like(tokens), torch.zeros(1, dtype=torch.long))
+        total: Tensor = logits.square().sum() + (0 if chosen is None else chosen.square().sum())
+        return total
 
     def material(
         self,
@@ -167,10 +150,7 @@ class Answering:
         dataset, device = material.validation, next(encoder.parameters()).device
         right = asked = 0
         with evaluating(encoder), torch.no_grad():
-            for rows in chunks(len(dataset)):
-                batch = {
-                    name: one.to(device) for name, one in material.collator([dataset[row] for row in rows]).items()
-                }
+            for batch in batches(dataset, material.collator, device):
                 found = encoder(**{name: batch[name] for name in INPUTS})[0].argmax(dim=1)
                 right, asked = right + int((found == batch["labels"]).sum()), asked + len(found)
         return {"accuracy": right / max(1, asked)}

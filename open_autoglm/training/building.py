@@ -83,6 +83,16 @@ def config_changes(settings: ModelSettings) -> dict[str, Any]:
     return {**settings.config, "similarity": settings.similarity}
 
 
+def decoder_of(start: str | None, part: str) -> dict[str, Any]:
+    """The settings of the decoder, ``fusion`` or ``generation``, that a bundle or hub id has; empty without one."""
+    if start is None:
+        return {}
+    try:
+        return dict(getattr(OpenAutoGLMConfig.from_pretrained(find_bundle(start) or start), part) or {})
+    except (OSError, ValueError):
+        return {}  # what is wrong with it is said where it is loaded
+
+
 def from_towers(towers: Towers, settings: ModelSettings) -> tuple[OpenAutoGLM, OpenAutoGLMProcessor]:
     """A model of two towers, pretrained or not, and heads that start at random."""
     try:

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from open_autoglm.bundle import find_bundle
 from open_autoglm.data import DescriptionCollator, DescriptionDataset, PairCollator
 from open_autoglm.data.descriptions import IGNORED, texts_of, token_ids
 from open_autoglm.errors import DataError, SettingError
@@ -24,12 +23,12 @@ from open_autoglm.runtime.images import Preprocessing
 from open_autoglm.runtime.lexicon import Lexicon
 from open_autoglm.runtime.proposals import make_proposer
 
-from .building import build_tokenizer
+from .building import build_tokenizer, decoder_of
 from .material import Splits, sample, transforms
 from .module import TrainingModule
 from .recipe import ModelSettings, Recipe
-from .task import Autocast, Material, Stepper
-from .validation import chunks, evaluating
+from .task import Autocast, Material, Stepper, blank
+from .validation import batches, evaluating
 
 INPUTS = ("pixel_values", "boxes", "region_mask", "tokens", "pictures")
 MOST_WORDS = 20_000  # different tokens; beyond, rare ones are left out
@@ -69,14 +68,6 @@ class TextStep:
         return Result(loss.detach(), {"token_accuracy": right.float().mean()})
 
 
-def writes(start: str) -> bool:
-    """Whether a bundle or hub id has a decoder to go on from, with the tokens that it writes with."""
-    try:
-        return OpenAutoGLMConfig.from_pretrained(find_bundle(start) or start).generation is not None
-    except (OSError, ValueError):
-        return False  # what is wrong with it is said where it is loaded
-
-
 def tokens_of(splits: Splits, tokenizer: Any) -> list[int]:
     """The tokens of all that is written in training, and of its prompts, the most frequent first."""
     texts = Counter(
@@ -97,7 +88,7 @@ class Describing:
 
     def configured(self, settings: ModelSettings, splits: Splits) -> ModelSettings:
         given = settings.config.get("generation")
-        if given is None and settings.start is not None and writes(settings.start):
+        if given is None and decoder_of(settings.start, "generation"):
             return settings
         generation = dict(given or {})
         if not generation.get("tokens"):
@@ -111,13 +102,7 @@ class Describing:
         return nn.Module()
 
     def probe(self, encoder: nn.Module, used: Preprocessing) -> Tensor:
-        logits: Tensor = encoder(
-            torch.zeros(1, 3, used.height, used.width),
-            torch.tensor([[[0.0, 0.0, 1.0, 1.0]]]),
-            torch.ones(1, 1, dtype=torch.bool),
-            torch.zeros(1, 2, dtype=torch.long),
-            torch.zeros(1, dtype=torch.long),
-        )
+        logits: Tensor = encoder(*blank(used), torch.zeros(1, 2, dtype=torch.long), torch.zeros(1, dtype=torch.long))
         return logits.square().sum()
 
     def material(
@@ -152,10 +137,7 @@ class Describing:
         right = due = 0
         loss = 0.0
         with evaluating(encoder), torch.no_grad():
-            for rows in chunks(len(dataset)):
-                batch = {
-                    name: one.to(device) for name, one in material.collator([dataset[row] for row in rows]).items()
-                }
+            for batch in batches(dataset, material.collator, device):
                 logits, labels = encoder(**{name: batch[name] for name in INPUTS}).float(), batch["labels"]
                 there = labels != IGNORED
                 right += int((logits.argmax(dim=-1)[there] == labels[there]).sum())

@@ -23,13 +23,13 @@ from open_autoglm.objectives import Result, hard_negatives, shares_key
 from open_autoglm.runtime.images import Preprocessing
 from open_autoglm.runtime.proposals import make_proposer
 
-from .answering import started_fusion
+from .building import decoder_of
 from .material import Splits, captions_of, sample, transforms
 from .module import TrainingModule
 from .recipe import ModelSettings, Recipe
 from .sentences import SentenceStates
-from .task import Autocast, Material, Stepper
-from .validation import chunks, evaluating
+from .task import Autocast, Material, Stepper, blank
+from .validation import batches, evaluating
 
 INPUTS = ("pixel_values", "boxes", "region_mask", "input_ids", "attention_mask", "labels")
 RERANKED = 50  # pictures of a query that are judged, in validation as usually in use
@@ -111,7 +111,11 @@ class Matching:
     """Pairs as for aligning; the decoder starts from the bundle's where it has one, without its answers."""
 
     def configured(self, settings: ModelSettings, splits: Splits) -> ModelSettings:
-        fusion = {**(settings.config.get("fusion") or started_fusion(settings.start)), "answers": (), "match": True}
+        fusion = {
+            **(settings.config.get("fusion") or decoder_of(settings.start, "fusion")),
+            "answers": (),
+            "match": True,
+        }
         return replace(settings, config={**settings.config, "fusion": fusion})
 
     def encoder(self, model: OpenAutoGLM) -> nn.Module:
@@ -121,9 +125,9 @@ class Matching:
         return nn.Module()
 
     def probe(self, encoder: nn.Module, used: Preprocessing) -> Tensor:
-        tokens, there = torch.zeros(1, 2, dtype=torch.long), torch.ones(1, 1, dtype=torch.bool)
-        boxes, matching = torch.tensor([[[0.0, 0.0, 1.0, 1.0]]]), as_encoder(encoder)
-        _, prepared = matching.look(torch.zeros(1, 3, used.height, used.width), boxes, there)
+        tokens, matching = torch.zeros(1, 2, dtype=torch.long), as_encoder(encoder)
+        pixels, boxes, there = blank(used)
+        _, prepared = matching.look(pixels, boxes, there)
         _, read = matching.read(tokens, torch.ones_like(tokens))
         return matching.judge(prepared, there, read, torch.ones_like(tokens)).square().sum()
 
@@ -170,8 +174,7 @@ def validate(encoder: MatchEncoder, dataset: RegionPairDataset, collator: Region
     captions, positive = queries_of(dataset.records)
     device = next(encoder.parameters()).device
     looked = list[tuple[Tensor, Tensor, Tensor]]()
-    for rows in chunks(len(dataset)):
-        batch = {name: one.to(device) for name, one in collator([dataset[row] for row in rows]).items()}
+    for batch in batches(dataset, collator, device):
         pictures, prepared = encoder.look(batch["pixel_values"], batch["boxes"], batch["region_mask"])
         looked += zip(pictures, prepared, batch["region_mask"], strict=True)
     wholes, sentences, scores, logits = torch.stack([whole for whole, _, _ in looked]), [], [], []

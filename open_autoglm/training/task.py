@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from open_autoglm.modeling import OpenAutoGLM, OpenAutoGLMConfig, OpenAutoGLMProcessor
@@ -31,6 +32,12 @@ class Material:
     train: Any
     validation: Any
     collator: Any
+
+
+def blank(used: Preprocessing) -> tuple[Tensor, Tensor, Tensor]:
+    """An empty picture [1, 3, h, w] with one region, the whole: its boxes [1, 1, 4] and mask [1, 1]."""
+    pixels, boxes = torch.zeros(1, 3, used.height, used.width), torch.tensor([[[0.0, 0.0, 1.0, 1.0]]])
+    return pixels, boxes, torch.ones(1, 1, dtype=torch.bool)
 
 
 class Stepper(Protocol):

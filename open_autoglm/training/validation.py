@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from open_autoglm.data import PairCollator, PairDataset
 from open_autoglm.evaluation.retrieval import recall_at_k
@@ -42,6 +43,12 @@ def validate(
         scores = model.similarity(join(images), join(texts)).float().cpu().numpy()
     figures = recall_at_k(scores, positive, ks)
     return figures | {"mean_recall": sum(figures.values()) / len(figures)}
+
+
+def batches(dataset: Any, collator: Any, device: torch.device) -> Iterator[dict[str, Tensor]]:
+    """A whole data set in order, collated, on a device."""
+    for rows in chunks(len(dataset)):
+        yield {name: one.to(device) for name, one in collator([dataset[row] for row in rows]).items()}
 
 
 def chunks(count: int) -> Iterator[range]:
