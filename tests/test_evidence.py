@@ -53,14 +53,25 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     folder = tmp_path_factory.mktemp("evidence")
     table = {"path": str(draw(folder)), "answer": "answer", "evidence": "evidence"}
     tiny_model(folder / "start")
-    changes: dict[str, Any] = {
+    return train(recipe(folder, **changes(table)))
+
+
+def changes(table: dict[str, Any]) -> dict[str, Any]:
+    return {
         "task": "answer",
         "model": {"config": {"fusion": FUSION, "aligned": False}},
         "data": {"train": table, "validation": table, "augmentation": None, "questions": 3},
         "optimisation": {"learning_rate": 4e-3, "epochs": 40, "batch_size": 8},
         "evaluation": {"every": 40},
     }
-    return train(recipe(folder, **changes))
+
+
+def test_pictures_that_are_cut_have_no_evidence(tmp_path: Path) -> None:
+    tiny_model(tmp_path / "start")
+    varied = changes({"path": str(draw(tmp_path)), "answer": "answer", "evidence": "evidence"})
+    del varied["data"]["augmentation"]
+    with pytest.raises(SettingError, match="augmentation"):
+        train(recipe(tmp_path, **varied))
 
 
 def test_an_answer_rests_on_the_regions_it_was_taught_to(outcome: Outcome) -> None:

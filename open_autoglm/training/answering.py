@@ -133,6 +133,8 @@ class Answering:
         settings = config.fusion_settings
         if settings is None:
             raise SettingError("Answering needs a fusion decoder: set model.config.fusion in the recipe.")
+        if recipe.data.augmentation is not None and any(record.evidence for record in splits.train):
+            raise SettingError("Evidence is where things lie in pictures as they are: set data.augmentation to null.")
         propose = make_proposer(settings.proposals, from_checkpoint)
         kept = splits.validation and sample(splits.validation, recipe.evaluation.pictures, seed)
         count, answers = recipe.data.questions, settings.answers
