@@ -72,6 +72,11 @@ def test_pictures_that_are_cut_have_no_evidence(tmp_path: Path) -> None:
     del varied["data"]["augmentation"]
     with pytest.raises(SettingError, match="augmentation"):
         train(recipe(tmp_path, **varied))
+    settings = next(path for path in (tmp_path / "start").glob("*processor_config.json"))
+    settings.write_text(settings.read_text().replace("squash", "crop"))
+    varied["data"]["augmentation"] = None
+    with pytest.raises(SettingError, match="cuts them off"):
+        train(recipe(tmp_path, **varied))
 
 
 def test_an_answer_rests_on_the_regions_it_was_taught_to(outcome: Outcome) -> None:

@@ -133,8 +133,16 @@ class Answering:
         settings = config.fusion_settings
         if settings is None:
             raise SettingError("Answering needs a fusion decoder: set model.config.fusion in the recipe.")
-        if recipe.data.augmentation is not None and any(record.evidence for record in splits.train):
-            raise SettingError("Evidence is where things lie in pictures as they are: set data.augmentation to null.")
+        if any(record.evidence for record in splits.train):
+            if recipe.data.augmentation is not None:
+                raise SettingError(
+                    "Evidence is where things lie in pictures as they are: set data.augmentation to null."
+                )
+            if used.image_processor.preprocessing.resize == "crop":
+                raise SettingError(
+                    "Evidence is where things lie in whole pictures, and this model cuts them off: start from one "
+                    "whose preprocessing squashes."
+                )
         propose = make_proposer(settings.proposals, from_checkpoint)
         kept = splits.validation and sample(splits.validation, recipe.evaluation.pictures, seed)
         count, answers = recipe.data.questions, settings.answers
