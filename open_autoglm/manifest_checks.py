@@ -12,7 +12,7 @@ from typing import Any
 from .fields import REQUIRED, known_only, number, one_of, shown, table, text, texts, truth, whole
 
 FIT = {"temperature", "offset", "slope", "margin"}
-MATCH = {"similarity", "logit", "offset"}
+EVIDENCE = {"similarity", "logit", "contrast", "company", "offset"}
 KINDS = {"whole", "best_view", "presence"}
 SIMILARITIES = {"cosine", "euclidean", "bilinear", "region_word"}
 RESIZES = {"squash", "crop"}
@@ -127,11 +127,11 @@ def check_calibration(fields: Mapping[str, Any]) -> None:
         known_only(answers, {"temperature", "least_confidence"}, "calibration.answers")
         if number(answers, "temperature") <= 0 or not 0 <= number(answers, "least_confidence") <= 1:
             raise ValueError("calibration.answers has a temperature or least_confidence out of range")
-    if "match" in fields:
-        match = table(fields, "match")
-        known_only(match, MATCH, "calibration.match")
-        for name in MATCH:
-            number(match, name)
+    for kind in {"match", "rerank"} & fields.keys():
+        evidence = table(fields, kind)
+        known_only(evidence, EVIDENCE, f"calibration.{kind}")
+        for name in EVIDENCE:
+            number(evidence, name)
     fits = table(fields, "fits", {})
     for kind in fits:
         one_of(kind, KINDS, "a kind in calibration.fits")

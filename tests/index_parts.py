@@ -117,5 +117,9 @@ class SecondLook:
     def __init__(self, limits: ImageLimits | None = None) -> None:
         self.limits = limits or ImageLimits()
 
-    def again(self, image: Any, text: str, similarity: float) -> float:
-        return 1 / decode(image, self.limits).shape[1]
+    def logits(self, image: Any, texts: list[str]) -> np.ndarray:
+        return np.array([-decode(image, self.limits).shape[1]], np.float32)
+
+    def again(self, similarities: np.ndarray, logits: np.ndarray, views: np.ndarray) -> np.ndarray:
+        assert len(similarities) == len(logits) == len(views)
+        return -1 / logits

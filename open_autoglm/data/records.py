@@ -15,7 +15,7 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from .captions import same_text
+from .captions import as_words, same_text
 from .labels import components
 from .pictures import Picture, Spool
 
@@ -103,6 +103,11 @@ class Records(Sequence[Record]):
     def pairs(self) -> int:
         """Captions over all pictures."""
         return sum(len(record.captions) for record in self.records)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """``classes`` as one would write them."""
+        return tuple(map(as_words, self.classes))
 
     @property
     def skipped(self) -> int:

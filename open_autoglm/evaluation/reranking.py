@@ -1,20 +1,24 @@
-"""Search in two stages, judged: the best pictures by similarity, ordered anew with the logit of a match beside it.
+"""Search in two stages, judged: the best pictures by similarity, ordered anew by all that speaks for a match.
 
-It knows scores as arrays; it knows nothing about pictures, models or indexes.
+It knows scores and vectors as arrays; it knows nothing about pictures, models or indexes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from open_autoglm.runtime.matching import Evidence, company
 
 from .calibration import logistic
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+RIDGE = 1e-5  # clues differ by hundredths, so weights are large
 
 
 @dataclass(frozen=True)
@@ -50,15 +54,37 @@ class Candidates:
         chosen: Mask = self.matches | wrong
         return chosen
 
-    def fit(self, logits: Floats) -> tuple[float, float, float]:
-        """Weights of similarity and of match logits [q, k], and a constant: the log-odds that a candidate matches.
+    def fit(self, logits: Floats, contrasts: Floats, wholes: Floats) -> Fitted:
+        """Evidence of match logits [q, k], and of all pictures' contrasts [n] and vectors [n, d].
 
         Logistic regression, a match and none being equally likely beforehand. None matching, or all, it takes the
         logit alone.
         """
+        contrast = contrasts[self.pictures]
         matches = self.matches.ravel()
         if matches.all() or not matches.any():
-            return 0.0, 1.0, 0.0
-        features = np.stack([self.scores.ravel(), logits.ravel(), np.ones(len(matches))], axis=1).astype(np.float64)
-        similarity, logit, offset = logistic(features, matches).tolist()
-        return similarity, logit, offset
+            alone = Evidence()
+            return Fitted(alone, alone, alone.odds(self.scores, logits, contrast))
+        clues = [self.scores, logits, contrast, np.ones_like(logits)]
+        single = Evidence(
+            **dict(zip(("similarity", "logit", "contrast", "offset"), weights(clues, matches), strict=True))
+        )
+        odds = single.odds(self.scores, logits, contrast)
+        found = np.stack([company(wholes[row], one) for row, one in zip(self.pictures, odds, strict=True)])
+        among = Evidence(*weights([*clues[:3], found, clues[3]], matches))
+        return Fitted(single, among, among.odds(self.scores, logits, contrast, found))
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Evidence for a picture alone, and for one ``among`` the candidates; the latter's ``odds`` [q, k]."""
+
+    single: Evidence
+    among: Evidence
+    odds: Floats
+
+
+def weights(clues: Sequence[Floats], matches: Mask) -> list[float]:
+    """The weight of each clue [q, k] in the log-odds of ``matches``."""
+    features = np.stack([clue.ravel() for clue in clues], axis=1).astype(np.float64)
+    return [float(weight) for weight in logistic(features, matches, RIDGE)]

@@ -188,15 +188,18 @@ class Index:
                 found = self._exact.search(by_picture(query.vectors[0]), k, among)
             else:
                 found = self._exact.search(by_sentence(query, self.model.similarity), best, among, floor)
-            words = self._words(query, [id for id, _ in found])
-        records = self._store.records([id for id, _ in found])
+            ids = [id for id, _ in found]
+            words = self._words(query, ids)
+            views = self._exact.views(ids) if matching is not None else None
+        records = self._store.records(ids)
         hits = [
             Hit(id, records[id].path, score, records[id].metadata, words.get(id, ()))
             for id, score in found
             if id in records
         ]
-        if matching is not None and text is not None:
-            hits = look_again(matching, text, hits, records)
+        if matching is not None and views is not None and text is not None:
+            there = np.array([id in records for id in ids], np.bool_)
+            hits = look_again(matching, text, hits, records, views[there])
         return hits[:k]
 
     def delete(self, ids: int | Iterable[int] | None = None, *, where: str | None = None) -> int:

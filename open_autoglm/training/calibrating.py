@@ -66,10 +66,11 @@ def alignment_calibration(bundle: Path, chosen: Records) -> dict[str, Any]:
 
 
 def match_calibration(bundle: Path, chosen: Records) -> dict[str, Any]:
-    """The alignment's, and how similarity and match logit are weighed, fitted on what a search would look at twice."""
+    """The alignment's, and how what speaks for a match is weighed, fitted on what a search would look at twice."""
     captions, positive = queries_of(chosen)
     model = Model(Bundle.open(bundle))
-    scores = model.similarity(model.embed_queries(captions), seen(model, chosen))
+    views = seen(model, chosen)
+    scores = model.similarity(model.embed_queries(captions), views)
     candidates = Candidates.best(scores, positive, RERANKED)
     logits = np.zeros(candidates.scores.shape, np.float32)
     for row, record in enumerate(chosen):
@@ -77,8 +78,9 @@ def match_calibration(bundle: Path, chosen: Records) -> dict[str, Any]:
         if len(queries):
             picture = source_of(record.picture, model.limits)
             logits[queries, places] = model.matching.logits(picture, [captions[query] for query in queries])
-    weights = dict(zip(("similarity", "logit", "offset"), candidates.fit(logits), strict=True))
-    return {**alignment_calibration(bundle, chosen), "match": weights}
+    fitted = candidates.fit(logits, model.matching.contrast(views), views[:, 0])
+    weights = {"match": asdict(fitted.single), "rerank": asdict(fitted.among)}
+    return {**alignment_calibration(bundle, chosen), **weights}
 
 
 def seen(model: Model, chosen: Records) -> NDArray[np.float32]:

@@ -68,7 +68,7 @@ def write_bundle(run: Run, recipe: Recipe, folder: Path, figures: Mapping[str, f
         template=recipe.output.template,
         packed=recipe.output.packed,
         int8_text=recipe.output.int8_text,
-        names=run.splits.train.classes,
+        names=run.splits.train.names,
         overwrite=True,
         check=lambda bundle: amend(bundle, calibration=calibration(bundle, recipe.task, run.splits.validation, seed)),
     )

@@ -5,7 +5,7 @@ It knows the fusion decoder's inputs; it knows nothing about the loop, checkpoin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from open_autoglm.evaluation.reranking import Candidates
 from open_autoglm.modeling import OpenAutoGLM, OpenAutoGLMConfig, OpenAutoGLMProcessor
 from open_autoglm.objectives import Result, hard_negatives, shares_key
 from open_autoglm.runtime.images import Preprocessing
+from open_autoglm.runtime.matching import contrast
 from open_autoglm.runtime.proposals import make_proposer
 
 from .building import decoder_of
@@ -160,35 +161,48 @@ class Matching:
 
     def validate(self, encoder: nn.Module, material: Material, recipe: Recipe) -> dict[str, float]:
         with evaluating(encoder), torch.no_grad():
-            return validate(as_encoder(encoder), material.validation, material.collator)
+            names = [recipe.output.template.format(name) for name in material.splits.train.names]
+            return validate(as_encoder(encoder), material.validation, material.collator, names)
 
     def figures(self, module: TrainingModule) -> dict[str, float]:
         return {}
 
 
-def validate(encoder: MatchEncoder, dataset: RegionPairDataset, collator: RegionPairCollator) -> dict[str, float]:
+def validate(
+    encoder: MatchEncoder, dataset: RegionPairDataset, collator: RegionPairCollator, names: Sequence[str]
+) -> dict[str, float]:
     """``accuracy`` on right pairs and as many close wrong ones; mAP of the first stage, and with the second beside it.
 
-    The weights of the two are fitted on the same candidates.
+    ``names``: sentences of all that the bundle will have names for. What speaks for a match is weighed as fits these
+    candidates best.
     """
     captions, positive = queries_of(dataset.records)
     device = next(encoder.parameters()).device
+
+    def read(text: str) -> tuple[Tensor, Tensor, Tensor]:
+        words = {name: one.to(device) for name, one in collator.pairs.texts([text]).items()}
+        return *encoder.read(words["input_ids"], words["attention_mask"]), words["attention_mask"]
+
     looked = list[tuple[Tensor, Tensor, Tensor]]()
     for batch in batches(dataset, collator, device):
         pictures, prepared = encoder.look(batch["pixel_values"], batch["boxes"], batch["region_mask"])
         looked += zip(pictures, prepared, batch["region_mask"], strict=True)
-    wholes, sentences, scores, logits = torch.stack([whole for whole, _, _ in looked]), [], [], []
-    for caption in captions:
-        words = {name: one.to(device) for name, one in collator.pairs.texts([caption]).items()}
-        sentence, tokens = encoder.read(words["input_ids"], words["attention_mask"])
-        sentences.append((tokens, words["attention_mask"]))
-        scores.append((wholes @ sentence[0]).float().cpu().numpy())
-    candidates = Candidates.best(np.stack(scores), positive, RERANKED)
-    for (tokens, mask), chosen in zip(sentences, candidates.pictures, strict=True):
+    wholes, logits = torch.stack([whole for whole, _, _ in looked]), list[NDArray[np.float32]]()
+    sentences = [read(caption) for caption in captions]
+    candidates = Candidates.best(similarities(sentences, wholes), positive, RERANKED)
+    for (_, tokens, mask), chosen in zip(sentences, candidates.pictures, strict=True):
         prepared, there = padded_regions([looked[picture][1:] for picture in chosen])
         judged = encoder.judge(prepared, there, *(one.expand(len(chosen), *one.shape[1:]) for one in (tokens, mask)))
         logits.append(judged.float().cpu().numpy())
-    return figures(candidates, np.stack(logits))
+    known = (
+        contrast(similarities([read(name) for name in names], wholes)) if names else np.zeros(len(wholes), np.float32)
+    )
+    return figures(candidates, np.stack(logits), known, wholes.float().cpu().numpy())
+
+
+def similarities(sentences: Sequence[tuple[Tensor, Tensor, Tensor]], wholes: Tensor) -> NDArray[np.float32]:
+    """Of sentences as read and pictures [n, d]: [sentences, n]."""
+    return (torch.cat([sentence for sentence, _, _ in sentences]) @ wholes.T).float().cpu().numpy()
 
 
 def queries_of(records: Records) -> tuple[list[str], NDArray[np.bool_]]:
@@ -198,14 +212,18 @@ def queries_of(records: Records) -> tuple[list[str], NDArray[np.bool_]]:
     return [captions[one] for one in chosen], positive[:, chosen].T
 
 
-def figures(candidates: Candidates, logits: NDArray[np.float32]) -> dict[str, float]:
-    """What is measured of match logits [q, k] of the candidates."""
+def figures(
+    candidates: Candidates,
+    logits: NDArray[np.float32],
+    contrasts: NDArray[np.float32],
+    wholes: NDArray[np.float32],
+) -> dict[str, float]:
+    """What is measured of match logits [q, k] of the candidates, and all pictures' contrasts [n] and vectors [n, d]."""
     pairs = candidates.pairs()
-    similarity, logit, _ = candidates.fit(logits)
     return {
         "accuracy": float(((logits > 0) == candidates.matches)[pairs].mean()),
         "first_stage_map": candidates.mean_average_precision(candidates.scores),
-        "reranked_map": candidates.mean_average_precision(similarity * candidates.scores + logit * logits),
+        "reranked_map": candidates.mean_average_precision(candidates.fit(logits, contrasts, wholes).odds),
     }
 
 
