@@ -19,7 +19,7 @@ from .ranges import Inputs, observed
 MEAN = ".mean"
 
 
-def corrected(proto: onnx.ModelProto, inputs: Iterable[Inputs], reduce_range: bool = False) -> onnx.ModelProto:
+def corrected(proto: onnx.ModelProto, inputs: Iterable[Inputs]) -> onnx.ModelProto:
     """The float graph with biases that make up for what int8 weights will do to the mean of each output channel.
 
     The error of a weight times the mean of what it is multiplied with is what it adds to the mean of its output
@@ -33,7 +33,7 @@ def corrected(proto: onnx.ModelProto, inputs: Iterable[Inputs], reduce_range: bo
     shifts = defaultdict[str, list[NDArray[np.float64]]](list)
     for node in layers:
         weights = numpy_helper.to_array(arrays[node.input[1]])
-        shifts[node.input[2]].append(shift(rounded(weights, reduce_range) - weights, means[node.input[0]]))
+        shifts[node.input[2]].append(shift(rounded(weights) - weights, means[node.input[0]]))
     for name, found in shifts.items():
         bias = numpy_helper.to_array(arrays[name]) - np.mean(found, axis=0)
         arrays[name].CopyFrom(numpy_helper.from_array(bias.astype(np.float32), name))

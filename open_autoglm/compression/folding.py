@@ -27,7 +27,9 @@ def inlined(bundle: Bundle, graph: Graph) -> onnx.ModelProto:
     for initializer in proto.graph.initializer:
         shared = graph.weights.get(initializer.name)
         if shared is not None:
-            initializer.CopyFrom(numpy_helper.from_array(shared_tensor(bundle.tensors(shared.file), shared), initializer.name))
+            initializer.CopyFrom(
+                numpy_helper.from_array(shared_tensor(bundle.tensors(shared.file), shared), initializer.name)
+            )
     return proto
 
 

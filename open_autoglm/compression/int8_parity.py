@@ -26,9 +26,7 @@ Floats = NDArray[np.float32]
 
 def vectors_parity(reference: Engine, engine: Engine, inputs: Sequence[Inputs], output: str) -> dict[str, float]:
     """``mean_cosine`` and ``lowest_cosine`` of an output's vectors [..., d], and the ``speedup``."""
-    found = [
-        cosines(*(side.outputs([output], **one)[0] for side in (reference, engine))) for one in inputs
-    ]
+    found = [cosines(*(side.outputs([output], **one)[0] for side in (reference, engine))) for one in inputs]
     every = np.concatenate(found)
     return {
         "mean_cosine": float(every.mean()),

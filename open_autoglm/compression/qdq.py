@@ -62,22 +62,19 @@ def plan(graph: onnx.GraphProto, leave: Collection[str] = ()) -> Plan:
     return Plan(tuple(sorted(nodes)), tuple(sorted(tensors)))
 
 
-def write_qdq(proto: onnx.ModelProto, planned: Plan, ranges: Ranges, reduce_range: bool = False) -> onnx.ModelProto:
+def write_qdq(proto: onnx.ModelProto, planned: Plan, ranges: Ranges) -> onnx.ModelProto:
     """The graph with the planned nodes in int8: weights symmetric for each output channel, activations uint8.
 
     Biases stay as they are: the engine makes them int32 with the scale of the place where they are added, so that a
-    tower that runs at several sizes has one. ``reduce_range``: weights of 7 bits, whose products with activations
-    cannot overflow on processors that add pairs of them in 16 bits.
+    tower that runs at several sizes has one.
     """
     copy = onnx.ModelProto.FromString(proto.SerializeToString())
     silence(copy.graph)
-    given = {
-        name: TensorData(lowest=np.float32(low), highest=np.float32(high)) for name, (low, high) in ranges.items()
-    }
+    given = {name: TensorData(lowest=np.float32(low), highest=np.float32(high)) for name, (low, high) in ranges.items()}
     quantizer = QDQQuantizer(
         copy,
         per_channel=True,
-        reduce_range=reduce_range,
+        reduce_range=False,  # the runtime takes kernels that do not overflow where there is no VNNI
         weight_qType=QuantType.QInt8,
         activation_qType=QuantType.QUInt8,
         tensors_range=TensorsData(CalibrationMethod.MinMax, given),
@@ -91,6 +88,7 @@ def write_qdq(proto: onnx.ModelProto, planned: Plan, ranges: Ranges, reduce_rang
     written: onnx.ModelProto = quantizer.model.model
     del written.graph.value_info[:]
     rescale_dead(written.graph)
+    drop_zero_points(written.graph)
     return written
 
 
@@ -121,11 +119,10 @@ def alive(weights: Floats) -> Floats:
     return np.where(dead.reshape(-1, *[1] * (weights.ndim - 1)), np.float32(0), weights)
 
 
-def rounded(weights: Floats, reduce_range: bool = False) -> Floats:
+def rounded(weights: Floats) -> Floats:
     """The values that the weights of a convolution [outputs, ...] have in int8."""
     kept = alive(weights)
-    levels = np.float32(63 if reduce_range else 127)
-    scale = np.abs(kept).reshape(len(kept), -1).max(axis=1) / levels
+    scale = np.abs(kept).reshape(len(kept), -1).max(axis=1) / np.float32(127)
     scale = np.where(scale == 0, np.float32(1), scale).reshape(-1, *[1] * (weights.ndim - 1))
     values: Floats = np.rint(kept / scale) * scale
     return values
@@ -143,3 +140,17 @@ def rescale_dead(graph: onnx.GraphProto) -> None:
         if dead.any() and not dead.all():
             scales[dead] = np.median(scales[~dead])
             scale.CopyFrom(numpy_helper.from_array(scales, scale.name))
+
+
+def drop_zero_points(graph: onnx.GraphProto) -> None:
+    """Leaves out the zero points of weights: a symmetric weight's are zeros, as they are where none are given."""
+    arrays = {initializer.name: initializer for initializer in graph.initializer}
+    unused = set[str]()
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in arrays and len(node.input) > 2:
+            zero = arrays[node.input[2]]
+            if not numpy_helper.to_array(zero).any():
+                unused.add(zero.name)
+                del node.input[2]
+    for name in unused - {name for node in graph.node for name in node.input}:
+        graph.initializer.remove(arrays[name])

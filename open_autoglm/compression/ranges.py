@@ -80,7 +80,8 @@ class Histogram:
     @property
     def middles(self) -> NDArray[np.float64]:
         """The value in the middle of each bin."""
-        return (np.arange(BINS) + 0.5) * (2 * self.reach / BINS) - self.reach
+        places = np.arange(BINS, dtype=np.float64)
+        return (places + 0.5) * np.float64(2 * self.reach / BINS) - np.float64(self.reach)
 
 
 def activation_ranges(
@@ -132,11 +133,11 @@ def percentile(histogram: Histogram, settings: RangeSettings) -> tuple[float, fl
     """All but the rarest, the same share at both ends."""
     share = np.cumsum(histogram.counts) / max(1, histogram.counts.sum())
     rare = 1 - settings.percentile / 100
-    low, high = np.searchsorted(share, rare, side="right"), np.searchsorted(share, 1 - rare)
-    edges = np.linspace(-histogram.reach, histogram.reach, BINS + 1)
+    low, high = int(np.searchsorted(share, rare, side="right")), int(np.searchsorted(share, 1 - rare))
+    width = 2 * histogram.reach / BINS
     return (
-        min(0.0, max(histogram.lowest, float(edges[low]))),
-        max(0.0, min(histogram.highest, float(edges[min(high + 1, BINS)]))),
+        min(0.0, max(histogram.lowest, low * width - histogram.reach)),
+        max(0.0, min(histogram.highest, min(high + 1, BINS) * width - histogram.reach)),
     )
 
 

@@ -124,7 +124,7 @@ class Fingerprint:
 
 def fingerprint(array: NDArray[Any]) -> Fingerprint:
     """What tells two tensors apart."""
-    data = np.ascontiguousarray(array)
+    data = np.asarray(array, order="C")  # ascontiguousarray would give a scalar a dimension
     return Fingerprint(data.dtype.str, data.shape, hashlib.blake2b(data.tobytes(), digest_size=16).digest())
 
 

@@ -25,6 +25,7 @@ Writer = Callable[[Collection[str]], onnx.ModelProto]  # the graph in int8 but f
 
 FEW = 4  # inputs that one layer's harm is told by: an order is wanted, not a figure
 
+
 @dataclass(frozen=True)
 class StaticSettings:
     """How a graph is quantised.
@@ -33,14 +34,12 @@ class StaticSettings:
     - ``correct_bias``: make up for the mean error of int8 weights.
     - ``least_cosine``: the mean cosine to the float graph that is to be kept; layers stay in float until it is.
     - ``most_float``: the largest share of the layers that may stay in float.
-    - ``reduce_range``: weights of 7 bits, for processors without VNNI whose kernels saturate.
     """
 
     ranges: RangeSettings = field(default_factory=RangeSettings)
     correct_bias: bool = True
     least_cosine: float = 0.98
     most_float: float = 0.25
-    reduce_range: bool = False
 
     def __post_init__(self) -> None:
         for name in ("least_cosine", "most_float"):
@@ -69,14 +68,12 @@ def static_int8(proto: onnx.ModelProto, inputs: Sequence[Inputs], settings: Stat
     whole = plan(proto.graph)
     pixels = pixel_input(proto.graph)
     ranges: Ranges = activation_ranges(proto, whole.tensors, inputs, settings.ranges)
-    base = proto
-    if settings.correct_bias:
-        base = corrected(proto, inputs, settings.reduce_range)
+    base = corrected(proto, inputs) if settings.correct_bias else proto
     if pixels is not None:
         ranges = {**ranges, **{name: found for name, found in pixels.ranges.items() if name in ranges}}
 
     def write(leave: Collection[str]) -> onnx.ModelProto:
-        made = write_qdq(base, plan(base.graph, leave), ranges, settings.reduce_range)
+        made = write_qdq(base, plan(base.graph, leave), ranges)
         if pixels is not None:
             take_bytes(made, pixels)
         return made
@@ -123,9 +120,7 @@ def fewest_left(
     return best
 
 
-def quantised_but(
-    write: Writer, wanted: Sequence[Floats], inputs: Sequence[Inputs], left: Sequence[str]
-) -> Quantised:
+def quantised_but(write: Writer, wanted: Sequence[Floats], inputs: Sequence[Inputs], left: Sequence[str]) -> Quantised:
     """The graph with these layers in float, measured."""
     made = write(left)
     return Quantised(made, tuple(left), mean_cosine(wanted, outputs_of(made, inputs)))
@@ -148,5 +143,7 @@ def cosines(wanted: Floats, got: Floats) -> Floats:
     """The cosine of every vector of [..., d] with its counterpart, flat; vectors of zeros in both are alike."""
     products = (wanted * got).sum(axis=-1)
     lengths = np.linalg.norm(wanted, axis=-1) * np.linalg.norm(got, axis=-1)
-    found: Floats = np.where(lengths > 0, products / np.maximum(lengths, 1e-12), wanted.any(axis=-1) == got.any(axis=-1))
+    found: Floats = np.where(
+        lengths > 0, products / np.maximum(lengths, 1e-12), wanted.any(axis=-1) == got.any(axis=-1)
+    )
     return found.reshape(-1)

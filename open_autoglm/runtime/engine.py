@@ -30,8 +30,6 @@ class Engine:
         options.log_severity_level = 3
         # Waiting threads must not burn the cores that decode the next pictures.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # Without VNNI, products of uint8 and int8 overflow in 16 bits: slower kernels that do not are taken there.
-        options.add_session_config_entry("session.x64quantprecision", "1")
         self._shared = shared_weights(bundle, graph)  # ONNX Runtime borrows these arrays: they live as long as it
         if self._shared:
             options.add_external_initializers(list(self._shared), list(self._shared.values()))
