@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
+from onnx import helper, numpy_helper
 
 from open_autoglm.errors import BundleError, SettingError
 
@@ -23,6 +24,8 @@ Inputs = Mapping[str, NDArray[Any]]
 BINS = 4096
 MOST_VALUES = 100_000  # of one tensor and one input: enough for a histogram, and counted in a millisecond
 LEVELS = 256
+EVERY = 3  # rows of a map
+ROWS, LOW, HIGH = ".rows", ".low", ".high"
 TRIED = np.linspace(0.3, 1.0, 71)  # shares of the full range
 
 
@@ -55,10 +58,9 @@ class Histogram:
     highest: float = 0.0
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS, np.int64))
 
-    def add(self, values: NDArray[np.float32]) -> None:
-        """Counts the values, or as many of them as are enough, evenly taken."""
+    def add(self, values: NDArray[np.float32], low: float, high: float) -> None:
+        """Counts the values, or as many of them as are enough, evenly taken; all lie between low and high."""
         flat = values.reshape(-1)
-        low, high = float(flat.min(initial=0.0)), float(flat.max(initial=0.0))
         self.lowest, self.highest = min(self.lowest, low), max(self.highest, high)
         largest = max(-low, high)
         if not self.reach:
@@ -92,11 +94,29 @@ def activation_ranges(
     Raises SettingError where there are no inputs, BundleError where the graph does not take them.
     """
     histograms = {name: Histogram() for name in tensors}
-    for values in observed(proto, tensors, inputs):
+    parts = [name + part for name in tensors for part in (ROWS, LOW, HIGH)]
+    for values in observed(sampled(proto, tensors), parts, inputs):
         for name, histogram in histograms.items():
-            histogram.add(values[name])
+            histogram.add(values[name + ROWS], float(values[name + LOW]), float(values[name + HIGH]))
     rule = {"minmax": minmax, "percentile": percentile, "entropy": entropy, "mse": mean_square}[settings.method]
     return {name: rule(histogram, settings) for name, histogram in histograms.items()}
+
+
+def sampled(proto: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelProto:
+    """The graph with a sample of rows of maps [n, c, h, w], and their extremes: all whole maps would fill gigabytes."""
+    copy = onnx.ModelProto.FromString(proto.SerializeToString())
+    for name, value in (("start", 0), ("end", 2**31 - 1), ("axis", 2), ("step", EVERY)):
+        copy.graph.initializer.append(numpy_helper.from_array(np.array([value], np.int64), name + ROWS))
+    slicing = [name + ROWS for name in ("start", "end", "axis", "step")]
+    for name in tensors:
+        copy.graph.node.extend(
+            [
+                helper.make_node("Slice", [name, *slicing], [name + ROWS]),
+                helper.make_node("ReduceMin", [name], [name + LOW], keepdims=0),
+                helper.make_node("ReduceMax", [name], [name + HIGH], keepdims=0),
+            ]
+        )
+    return copy
 
 
 def observed(
