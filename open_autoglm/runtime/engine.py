@@ -59,7 +59,7 @@ def available_cores() -> int:
 def shared_weights(bundle: Bundle, graph: Graph) -> Mapping[str, ort.OrtValue]:
     """The graph's weights that lie in the bundle's tensors, by the graph's own names."""
     return {
-        name: ort.OrtValue.ortvalue_from_numpy(shared_tensor(bundle.weights, shared))
+        name: ort.OrtValue.ortvalue_from_numpy(shared_tensor(bundle.tensors(shared.file), shared))
         for name, shared in graph.weights.items()
     }
 

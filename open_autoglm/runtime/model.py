@@ -6,6 +6,7 @@ It joins a bundle's graphs, preprocessing and calibration; it knows nothing abou
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable
 from functools import cached_property
 from threading import Lock
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from open_autoglm.bundle import Bundle
+from open_autoglm.bundle import Bundle, Graph
 from open_autoglm.errors import BundleError, SettingError
 
 from .answers import Answer, Answering, Grounding
@@ -27,6 +28,7 @@ from .fusion import FusionAnswering
 from .generation_settings import GenerationSettings
 from .images import ImageLimits, ImageSource, Preprocessing, prepare
 from .matching import Matching
+from .processor import NO_VNNI, lacks_vnni
 from .similarity import Queries, Similarity, Words, read_similarity
 from .text import TextTokenizer
 from .vocabulary import Vocabulary
@@ -38,8 +40,9 @@ T = TypeVar("T")
 class Model:
     """A bundle, ready to use; its graphs are loaded when first needed. Safe to use from several threads.
 
-    ``precision`` picks a graph by name (``fp32``, ``int8``) where the bundle has several; ``threads`` bounds the
-    cores one call may use.
+    ``precision`` picks a graph by name (``fp32``, ``int8``) where a task has several; by default the bundle says which
+    is preferred, and a processor that int8 graphs would lose numbers on takes ``fp32``. ``threads`` bounds the cores
+    one call may use.
     """
 
     def __init__(
@@ -228,9 +231,23 @@ class Model:
     def _engine(self, task: str) -> Engine:
         with self._loading:
             if task not in self._engines:
-                precision = self._precision if self._precision in self.bundle.manifest.graphs.get(task, {}) else None
-                self._engines[task] = Engine(self.bundle, self.bundle.graph(task, precision), self._threads)
+                self._engines[task] = Engine(self.bundle, self._graph(task), self._threads)
             return self._engines[task]
+
+    def _graph(self, task: str) -> Graph:
+        """The graph of the precision asked for, if the task has one; else what the bundle prefers and the machine can.
+
+        Vectors of all precisions of a bundle lie in one space: each is close enough to fp32, by its parity record, for
+        an index of one to be searched by the other.
+        """
+        there = self.bundle.manifest.graphs.get(task, {})
+        if self._precision in there:
+            return self.bundle.graph(task, self._precision)
+        preferred = self.bundle.graph(task)
+        if self._precision is None and "fp32" in there and preferred is there.get("int8") and lacks_vnni():
+            warnings.warn(NO_VNNI, RuntimeWarning, stacklevel=2)
+            return self.bundle.graph(task, "fp32")
+        return preferred
 
 
 def several(values: Iterable[T], what: str, alone: tuple[type, ...]) -> list[T]:
