@@ -1,0 +1,103 @@
+"""How sensitive a model is to the pruning of each stage: one stage at a time, share pruned against loss.
+
+It knows stages; what is done with the loss, a plan decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from open_autoglm.modeling import OpenAutoGLM
+
+from .calibration import Calibration
+from .least_squares import Fit
+from .reconstruction import reduction
+from .shares import checked_share, rounded
+from .stages import State, Tower, passed, through
+from .towers import tower_of
+
+SHARES = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Units kept, and the loss of that: 1 - mean cosine of the pruned model's vectors to the full one's."""
+
+    width: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A stage's steps, from all its units to as few as were tried; parameters and multiply-adds of one unit."""
+
+    name: str
+    units: int
+    parameters: int
+    work: float
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Every stage of a ``tower`` (``vision``, ``text``) whose units may go, and the tower's ``parameters`` in all."""
+
+    tower: str
+    parameters: int
+    curves: tuple[Curve, ...]
+
+
+@torch.no_grad()
+def scan(
+    model: OpenAutoGLM,
+    tower: str,
+    calibration: Calibration,
+    shares: Sequence[float] = SHARES,
+    report: Callable[[Curve], None] | None = None,
+) -> Scan:
+    """Prunes each stage of a tower alone by each of ``shares``, its map fitted anew, and whole where it may go.
+
+    The loss is measured on the calibration itself. SettingError for a tower that cannot be pruned, and for an empty
+    calibration.
+    """
+    for share in shares:
+        checked_share(share)
+    found = tower_of(model.eval(), tower)
+    states = [found.start(batch) for batch in calibration.batches(tower)]
+    inputs: list[list[State]] = []
+    for stage in found.stages:
+        inputs.append(states)
+        states = [passed(stage, state) for state in states]
+    wanted = torch.cat([found.vectors(state) for state in states])
+    curves = []
+    for number, stage in enumerate(found.stages):
+        if stage.prunable:
+            curves.append(curve(found, number, inputs[number], wanted, shares))
+            if report is not None:
+                report(curves[-1])
+    return Scan(tower, found.parameters, tuple(curves))
+
+
+def curve(tower: Tower, number: int, states: Sequence[State], wanted: Tensor, shares: Sequence[float]) -> Curve:
+    """The steps of one stage."""
+    stage = tower.stages[number]
+    widths = sorted({rounded(stage, 1 - share) for share in shares} - {stage.units}, reverse=True)
+    fits: dict[int, Fit] = reduction(stage, states, states).fits(widths) if widths else {}
+    steps = [Step(stage.units, 0.0)]
+    for width in widths:
+        after = [passed(stage, state, fits[width]) for state in states]
+        steps.append(Step(width, loss(tower, number, after, wanted)))
+    if stage.removable:
+        steps.append(Step(0, loss(tower, number, states, wanted)))
+    return Curve(stage.name, stage.units, stage.parameters, sum(map(stage.work, states)), tuple(steps))
+
+
+def loss(tower: Tower, number: int, after: Sequence[State], wanted: Tensor) -> float:
+    """1 - mean cosine where stage ``number`` gives ``after``, the later stages whole."""
+    got = torch.cat([tower.vectors(through(tower, state, number + 1)) for state in after])
+    return float(1 - F.cosine_similarity(got, wanted).mean())
