@@ -19,7 +19,7 @@ from .least_squares import Fit
 from .stages import Stage, State
 
 # Moving a number to and from memory costs as much as this many multiply-adds, and a depthwise one as these.
-MOVED, DEPTHWISE = 12.0, 4.0
+MOVED, DEPTHWISE = 40.0, 2.0
 
 
 class Maps:

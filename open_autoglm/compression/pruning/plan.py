@@ -5,12 +5,13 @@ It knows what a scan measured; it knows nothing about weights.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from open_autoglm.errors import SettingError
 
-from .scan import Scan
+from .scan import Curve, Scan, Step
 from .shares import checked_share
 from .stages import Stage
 
@@ -51,30 +52,61 @@ class Plan:
 def plan_for(scan: Scan, share: float, time: float = 0.5) -> Plan:
     """The plan that takes ``share`` of the scanned tower's parameters away at the least loss that the scan foresees.
 
-    Units go where the loss grows least for what they cost; of that cost, ``time`` is how much the share of multiply-adds
-    counts, the rest being the share of parameters. SettingError for shares outside of their range, and for one that
-    the tower's stages do not have.
+    Units go where the loss grows least for what they are worth; of that, ``time`` is how much their share of the work
+    counts, the rest being their share of the parameters. SettingError for shares outside of their range, and for one
+    that the tower's stages do not have.
     """
     checked_share(share)
     if not 0 <= time <= 1:
         raise SettingError(f"The weight of time is a number from 0 to 1, and not {time}.")
-    curves = [curve for curve in scan.curves if curve.steps]
-    places = [0] * len(curves)
-    gone = 0.0
-    work = sum(curve.work * curve.units for curve in curves)
-    while gone < share * scan.parameters:
-        best, found = float("inf"), None
-        for number, (curve, place) in enumerate(zip(curves, places, strict=True)):
-            for further in range(place + 1, len(curve.steps)):
-                units = curve.steps[place].width - curve.steps[further].width
-                cost = (1 - time) * units * curve.parameters / scan.parameters + time * units * curve.work / work
-                price = (curve.steps[further].loss - curve.steps[place].loss) / cost
-                if price < best:
-                    best, found = price, (number, further, units * curve.parameters)
-        if found is None:
+    work = sum(curve.work * curve.units for curve in scan.curves)
+    ladders = [Ladder(curve, (1 - time) * curve.parameters / scan.parameters + time * curve.work / work) for curve in scan.curves]
+    while (gone := sum(ladder.gone for ladder in ladders)) < share * scan.parameters:
+        moves = [move for ladder in ladders if (move := ladder.move()) is not None]
+        if not moves:
             most = gone / scan.parameters
             raise SettingError(f"Only {most:.0%} of the parameters of {scan.tower} can be taken away, not {share:.0%}.")
-        places[found[0]] = found[1]
-        gone += found[2]
-    kept = zip(curves, places, strict=True)
-    return Plan({curve.name: curve.steps[place].width for curve, place in kept if place})
+        moves.sort(key=lambda move: move[0])
+        _, ladder, rung = moves[0]
+        ladder.rung = rung
+    return Plan({ladder.curve.name: ladder.width for ladder in ladders if ladder.rung})
+
+
+class Ladder:
+    """A stage on its way down: rungs are the widths that it may have, each with the loss read off its curve."""
+
+    def __init__(self, curve: Curve, worth: float) -> None:
+        self.curve, self.worth = curve, worth
+        self.rungs = list(rungs(curve))
+        self.rung = 0
+
+    @property
+    def width(self) -> int:
+        """Units kept on the present rung."""
+        return self.rungs[self.rung].width
+
+    @property
+    def gone(self) -> int:
+        """Parameters gone so far."""
+        return (self.curve.units - self.width) * self.curve.parameters
+
+    def move(self) -> tuple[float, Ladder, int] | None:
+        """The further rung that costs the least loss for what it is worth, its price first; None at the end."""
+        here = self.rungs[self.rung]
+        prices = [
+            ((rung.loss - here.loss) / (self.worth * (here.width - rung.width)), self, place)
+            for place, rung in enumerate(self.rungs)
+            if place > self.rung
+        ]
+        return min(prices, key=lambda price: price[0], default=None)
+
+
+def rungs(curve: Curve) -> Iterator[Step]:
+    """A curve's steps, and between them, by interpolation, the widths that kernels like; whole stages go at once."""
+    yield curve.steps[0]
+    for before, after in pairwise(curve.steps):
+        if after.width:
+            for width in range(before.width - curve.multiple, after.width, -curve.multiple):
+                part = (before.width - width) / (before.width - after.width)
+                yield Step(width, before.loss + part * (after.loss - before.loss))
+        yield after

@@ -15,13 +15,12 @@ from torch.nn import functional as F
 from open_autoglm.modeling import OpenAutoGLM
 
 from .calibration import Calibration
-from .least_squares import Fit
 from .reconstruction import reduction
 from .shares import checked_share, rounded
 from .stages import State, Tower, passed, through
 from .towers import tower_of
 
-SHARES = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875)
+SHARES = (0.25, 0.5, 0.7, 0.85)
 
 
 @dataclass(frozen=True)
@@ -34,10 +33,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Curve:
-    """A stage's steps, from all its units to as few as were tried; parameters and multiply-adds of one unit."""
+    """A stage's steps, from all its units to as few as were tried; parameters and work of one unit.
+
+    ``multiple``: widths that kernels like are multiples of it.
+    """
 
     name: str
     units: int
+    multiple: int
     parameters: int
     work: float
     steps: tuple[Step, ...]
@@ -57,44 +60,49 @@ def scan(
     model: OpenAutoGLM,
     tower: str,
     calibration: Calibration,
+    held_out: Calibration,
     shares: Sequence[float] = SHARES,
     report: Callable[[Curve], None] | None = None,
 ) -> Scan:
-    """Prunes each stage of a tower alone by each of ``shares``, its map fitted anew, and whole where it may go.
+    """Prunes each stage of a tower alone by each of ``shares``, and whole where it may go; maps are fitted anew.
 
-    The loss is measured on the calibration itself. SettingError for a tower that cannot be pruned, and for an empty
-    calibration.
+    They are fitted on ``calibration``, and the loss is measured on ``held_out``; a few dozen of these will do.
+    SettingError for a tower that cannot be pruned, and for an empty calibration.
     """
     for share in shares:
         checked_share(share)
     found = tower_of(model.eval(), tower)
-    states = [found.start(batch) for batch in calibration.batches(tower)]
-    inputs: list[list[State]] = []
-    for stage in found.stages:
-        inputs.append(states)
-        states = [passed(stage, state) for state in states]
-    wanted = torch.cat([found.vectors(state) for state in states])
+    fitting, measuring = ([found.start(batch) for batch in part.batches(tower)] for part in (calibration, held_out))
+    wanted = torch.cat([found.vectors(through(found, state)) for state in measuring])
     curves = []
     for number, stage in enumerate(found.stages):
         if stage.prunable:
-            curves.append(curve(found, number, inputs[number], wanted, shares))
+            curves.append(curve(found, number, fitting, measuring, wanted, shares))
             if report is not None:
                 report(curves[-1])
+        fitting, measuring = ([passed(stage, state) for state in states] for states in (fitting, measuring))
     return Scan(tower, found.parameters, tuple(curves))
 
 
-def curve(tower: Tower, number: int, states: Sequence[State], wanted: Tensor, shares: Sequence[float]) -> Curve:
-    """The steps of one stage."""
+def curve(
+    tower: Tower,
+    number: int,
+    fitting: Sequence[State],
+    measuring: Sequence[State],
+    wanted: Tensor,
+    shares: Sequence[float],
+) -> Curve:
+    """The steps of one stage, from what goes into it."""
     stage = tower.stages[number]
     widths = sorted({rounded(stage, 1 - share) for share in shares} - {stage.units}, reverse=True)
-    fits: dict[int, Fit] = reduction(stage, states, states).fits(widths) if widths else {}
+    fits = reduction(stage, fitting, fitting).fits(widths) if widths else {}
     steps = [Step(stage.units, 0.0)]
     for width in widths:
-        after = [passed(stage, state, fits[width]) for state in states]
+        after = [passed(stage, state, fits[width]) for state in measuring]
         steps.append(Step(width, loss(tower, number, after, wanted)))
     if stage.removable:
-        steps.append(Step(0, loss(tower, number, states, wanted)))
-    return Curve(stage.name, stage.units, stage.parameters, sum(map(stage.work, states)), tuple(steps))
+        steps.append(Step(0, loss(tower, number, measuring, wanted)))
+    return Curve(stage.name, stage.units, stage.multiple, stage.parameters, sum(map(stage.work, measuring)), tuple(steps))
 
 
 def loss(tower: Tower, number: int, after: Sequence[State], wanted: Tensor) -> float:

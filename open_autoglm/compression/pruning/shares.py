@@ -15,5 +15,5 @@ def checked_share(share: float) -> None:
 
 def rounded(stage: Stage, share: float) -> int:
     """The width nearest to a share of a stage's units that kernels like, at least the smallest of those."""
-    multiple = stage.multiple if stage.units > 2 * stage.multiple else 1
+    multiple = stage.multiple
     return min(stage.units, max(multiple, round(share * stage.units / multiple) * multiple))
