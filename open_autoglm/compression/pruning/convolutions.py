@@ -63,10 +63,12 @@ class Block(Maps):
         depthwise = block.depthwise.conv
         self.units = depthwise.out_channels
         self.removable = block.residual
-        self.widen = stem if stem is not None else block.expand
-        per_unit = (self.widen.conv.weight, depthwise.weight)
-        norms = 4
-        self.parameters = sum(weight[0].numel() for weight in per_unit) + block.project.conv.out_channels + norms
+        widen = stem if stem is not None else block.expand
+        assert isinstance(widen, Convolution)  # noqa: S101  (only the block after the stem does not expand)
+        self.widen = widen
+        norms = 4  # weight and bias of two
+        inputs = widen.conv.weight[0].numel() + depthwise.weight[0].numel()
+        self.parameters = inputs + block.project.conv.out_channels + norms
 
     def inner(self, state: State) -> Tensor:
         inner: Tensor = self.block.depthwise(self.widen(state.values))
@@ -75,16 +77,16 @@ class Block(Maps):
     def base(self, state: State) -> Tensor | None:
         return state.values if self.block.residual else None
 
-    def finish(self, state: State, mapped: Tensor) -> State:
-        return State(state.values + mapped if self.block.residual else mapped)
+    def finish(self, summed: Tensor, mask: Tensor | None) -> State:
+        return State(summed)
 
     def work(self, state: State) -> float:
         depthwise = self.block.depthwise.conv
-        before = state.values.shape[-2] * state.values.shape[-1] / self.widen.conv.stride[0] ** 2
+        before = state.values[:, 0].numel() / self.widen.conv.stride[0] ** 2
         after = before / depthwise.stride[0] ** 2
         wide = before * (self.widen.conv.weight[0].numel() + MOVED)
         deep = after * (depthwise.weight[0].numel() * DEPTHWISE + MOVED)
-        return wide + deep + after * self.block.project.conv.out_channels
+        return float(wide + deep + after * self.block.project.conv.out_channels)
 
     def narrow(self, fit: Fit) -> None:
         for part in (self.widen, self.block.depthwise):
@@ -109,8 +111,8 @@ class Head(Maps):
     def base(self, state: State) -> Tensor | None:
         return None
 
-    def finish(self, state: State, mapped: Tensor) -> State:
-        return State(self.last.act(mapped))
+    def finish(self, summed: Tensor, mask: Tensor | None) -> State:
+        return State(self.last.act(summed))
 
     def work(self, state: State) -> float:
         return 0.0
@@ -130,11 +132,9 @@ class PictureTower:
             kind = model.config.vision_config.model_type
             raise SettingError(f"A picture tower of the kind {kind} cannot be pruned: only efficientnet_lite can.")
         self.model, self.tower = model, tower
-        self.places = [place for place, block in enumerate(tower.blocks) if isinstance(block, InvertedResidual)]
-        blocks = [
-            Block(f"vision.blocks.{place}", tower.blocks[place], tower.stem if place == 0 else None)
-            for place in self.places
-        ]
+        there = [(place, block) for place, block in enumerate(tower.blocks) if isinstance(block, InvertedResidual)]
+        self.places = [place for place, _ in there]
+        blocks = [Block(f"vision.blocks.{place}", block, None if place else tower.stem) for place, block in there]
         self.stages: Sequence[Stage] = [*blocks, Head("vision.head", tower.head)]
 
     def start(self, batch: Sequence[Tensor]) -> State:

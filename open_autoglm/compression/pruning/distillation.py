@@ -7,55 +7,22 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 from open_autoglm.errors import SettingError, TrainingError
 from open_autoglm.modeling import OpenAutoGLM
-from open_autoglm.modeling.vision import resized
 
 from .calibration import Calibration
+from .distillation_losses import step_losses
+from .distillation_settings import Distillation
 
 STATE = "distillation.pt"
 Report = Callable[[int, dict[str, float]], None]
-
-
-@dataclass(frozen=True)
-class Distillation:
-    """How the recovery goes.
-
-    - ``steps`` of AdamW at ``learning_rate``, which falls to nothing along a cosine, after ``warmup`` of them.
-    - ``size``: the side in pixels of the crops that the picture tower learns on, at random places and scales from
-      ``smallest`` of the picture's side up, half of them mirrored.
-    - Weights of the losses. ``maps``: squared difference of the last states (each cell, each token), relative to the
-      teacher's; ``vectors``: 1 - cosine in the shared space; ``similarities``: KL divergence of each vector's
-      similarities to the batch, softened by ``temperature``; ``answers``: KL divergence of the decoder's logits.
-    - ``save_every``: steps between two saved states, where there is a folder for them.
-    """
-
-    steps: int = 300
-    learning_rate: float = 5e-4
-    warmup: int = 10
-    size: int = 224
-    smallest: float = 0.3
-    maps: float = 1.0
-    vectors: float = 1.0
-    similarities: float = 0.5
-    answers: float = 1.0
-    temperature: float = 0.05
-    save_every: int = 50
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.steps < 1 or self.save_every < 1 or not self.learning_rate > 0:
-            raise SettingError("A distillation needs steps, a learning rate above 0, and steps between saved states.")
-        if not 0 < self.smallest <= 1:
-            raise SettingError(f"The smallest scale of a crop is above 0 and at most 1, and not {self.smallest}.")
 
 
 def distil(
@@ -76,7 +43,9 @@ def distil(
     settings = settings or Distillation()
     if not calibration.pictures and not calibration.sentences:
         raise SettingError("There is nothing to learn on: give pictures or sentences that are like those of its use.")
-    learner, teacher = copy.deepcopy(student).eval(), teacher.eval()
+    learner, teacher = (copy.deepcopy(model).eval().requires_grad_(False) for model in (student, teacher))
+    for model in (learner, teacher):
+        model.vision.tower.to(memory_format=torch.channels_last)  # convolutions run half again as fast
     learning = learning_parameters(learner, calibration)
     optimiser = torch.optim.AdamW(learning, lr=settings.learning_rate, weight_decay=0.0)
     first = load(folder, learner, optimiser, settings)
@@ -99,17 +68,18 @@ def distil(
 
 
 def learning_parameters(model: OpenAutoGLM, calibration: Calibration) -> list[nn.Parameter]:
-    """Those that learn; all others are told not to."""
-    model.requires_grad_(False)
+    """Those that learn, told so."""
     parts: list[nn.Module] = []
     if calibration.pictures:
-        model.vision.tower.to(memory_format=torch.channels_last)  # convolutions learn half again as fast
         parts.append(model.vision.tower)
     if calibration.sentences:
         parts += [part for name, part in model.text.tower.named_children() if name == "encoder"]
     if calibration.pictures and calibration.sentences and model.answering is not None:
         parts.append(model.answering)
-    return [parameter.requires_grad_(True) for part in parts for parameter in part.parameters()]
+    found = [parameter for part in parts for parameter in part.parameters()]
+    for parameter in found:
+        parameter.requires_grad_(True)
+    return found
 
 
 def pace(step: int, settings: Distillation) -> float:
@@ -118,25 +88,32 @@ def pace(step: int, settings: Distillation) -> float:
     return rising * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
 
 
-def step_losses(
-    student: OpenAutoGLM, teacher: OpenAutoGLM, calibration: Calibration, settings: Distillation, step: int
-) -> dict[str, Tensor]:
-    """The weighted losses of one step, by name; which batches and crops it takes follows from the step alone."""
-    random = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
-    losses: dict[str, Tensor] = {}
-    pixels = said = None
-    if calibration.pictures:
-        (given,) = one_of(calibration.pictures, random)
-        pixels = crops(given, settings, random).contiguous(memory_format=torch.channels_last)
-        losses |= compared(picture_side(student, pixels), still(picture_side, teacher, pixels), settings, "pictures")
-    if calibration.sentences:
-        said = one_of(calibration.sentences, random)
-        losses |= compared(text_side(student, *said), still(text_side, teacher, *said), settings, "sentences")
-    if pixels is not None and said is not None and student.answering is not None and student.answers:
-        losses["answers"] = settings.answers * answers_apart(student, teacher, pixels, said)
-    return losses
+def save(
+    folder: Path, learner: OpenAutoGLM, optimiser: torch.optim.Optimizer, settings: Distillation, step: int
+) -> None:
+    """Writes the state after a step, whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {
+        "settings": asdict(settings),
+        "step": step,
+        "model": learner.state_dict(),
+        "optimiser": optimiser.state_dict(),
+    }
+    part = folder / f".{STATE}.part"
+    torch.save(state, part)
+    part.replace(folder / STATE)
 
 
-def one_of(batches: Calibration.Batches, random: torch.Generator) -> tuple[Tensor, ...]:
-    """A batch by chance."""
-    return batches[int(torch.randint(len(batches), (), generator=random))]
+def load(folder: Path | None, learner: OpenAutoGLM, optimiser: torch.optim.Optimizer, settings: Distillation) -> int:
+    """Takes up a saved state, where there is one; the steps it had done."""
+    if folder is None or not (folder / STATE).is_file():
+        return 0
+    state = torch.load(folder / STATE, weights_only=True)
+    if state["settings"] != asdict(settings):
+        raise TrainingError(f"{folder / STATE} was saved with other settings: use them again, or another folder.")
+    try:
+        learner.load_state_dict(state["model"])
+    except RuntimeError as error:
+        raise TrainingError(f"{folder / STATE} is of another model: remove it, or use another folder.") from error
+    optimiser.load_state_dict(state["optimiser"])
+    return int(state["step"])

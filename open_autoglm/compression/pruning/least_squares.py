@@ -62,7 +62,7 @@ class Reduction:
     whose update is exact here, as the error of a linear map is quadratic; by groups as in ZipLM (arXiv 2302.04089).
     """
 
-    def __init__(self, moments: Moments, weight: Tensor, size: int = 1, ridge: float = 1e-2) -> None:
+    def __init__(self, moments: Moments, weight: Tensor, size: int, ridge: float) -> None:
         square, cross = moments.centred
         pull = max(ridge * float(square.diagonal().mean()), 1e-8)
         self.means = moments.means

@@ -58,7 +58,7 @@ def prune_weights(model: OpenAutoGLM, share: float, scope: Scope = "global") -> 
     return pruned
 
 
-def tower_weights(model: OpenAutoGLM) -> list[nn.Parameter]:
+def tower_weights(model: OpenAutoGLM) -> list[Tensor]:
     """The weights of both towers that may become zero. SettingError for a model without any."""
     kinds = (nn.Linear, nn.Conv2d)
     towers = (model.vision.tower, model.text.tower)
@@ -69,7 +69,7 @@ def tower_weights(model: OpenAutoGLM) -> list[nn.Parameter]:
 
 
 @torch.no_grad()
-def zero_smallest(weights: list[nn.Parameter], share: float, scope: Scope) -> list[Tensor]:
+def zero_smallest(weights: list[Tensor], share: float, scope: Scope) -> list[Tensor]:
     """Sets the smallest to zero; returns, for each of ``weights``, which of its elements stay."""
     if scope == "global":
         limit = smallest(torch.cat([weight.abs().flatten() for weight in weights]), share)

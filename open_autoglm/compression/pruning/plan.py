@@ -16,7 +16,6 @@ from .shares import checked_share
 from .stages import Stage
 
 
-
 @dataclass(frozen=True)
 class Plan:
     """``widths``: by a stage's name, the units that it keeps, 0 for one that goes; other stages keep all of theirs."""
@@ -49,7 +48,7 @@ class Plan:
                 raise SettingError(f"{name} cannot keep {width} units: it keeps {least} to {most} of them.")
 
 
-def plan_for(scan: Scan, share: float, time: float = 0.5) -> Plan:
+def plan_for(scan: Scan, share: float, time: float = 0.75) -> Plan:
     """The plan that takes ``share`` of the scanned tower's parameters away at the least loss that the scan foresees.
 
     Units go where the loss grows least for what they are worth; of that, ``time`` is how much their share of the work
@@ -60,7 +59,10 @@ def plan_for(scan: Scan, share: float, time: float = 0.5) -> Plan:
     if not 0 <= time <= 1:
         raise SettingError(f"The weight of time is a number from 0 to 1, and not {time}.")
     work = sum(curve.work * curve.units for curve in scan.curves)
-    ladders = [Ladder(curve, (1 - time) * curve.parameters / scan.parameters + time * curve.work / work) for curve in scan.curves]
+    ladders = [
+        Ladder(curve, (1 - time) * curve.parameters / scan.parameters + time * curve.work / work)
+        for curve in scan.curves
+    ]
     while (gone := sum(ladder.gone for ladder in ladders)) < share * scan.parameters:
         moves = [move for ladder in ladders if (move := ladder.move()) is not None]
         if not moves:

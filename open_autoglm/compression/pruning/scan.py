@@ -17,7 +17,7 @@ from open_autoglm.modeling import OpenAutoGLM
 from .calibration import Calibration
 from .reconstruction import reduction
 from .shares import checked_share, rounded
-from .stages import State, Tower, passed, through
+from .stages import State, Tower, passed, summed, through
 from .towers import tower_of
 
 SHARES = (0.25, 0.5, 0.7, 0.85)
@@ -56,7 +56,7 @@ class Scan:
 
 
 @torch.no_grad()
-def scan(
+def sensitivity(
     model: OpenAutoGLM,
     tower: str,
     calibration: Calibration,
@@ -95,14 +95,17 @@ def curve(
     """The steps of one stage, from what goes into it."""
     stage = tower.stages[number]
     widths = sorted({rounded(stage, 1 - share) for share in shares} - {stage.units}, reverse=True)
-    fits = reduction(stage, fitting, fitting).fits(widths) if widths else {}
+    own = [summed(stage, state) for state in fitting]
+    fits = reduction(stage, fitting, own).fits(widths) if widths else {}
     steps = [Step(stage.units, 0.0)]
     for width in widths:
         after = [passed(stage, state, fits[width]) for state in measuring]
         steps.append(Step(width, loss(tower, number, after, wanted)))
     if stage.removable:
         steps.append(Step(0, loss(tower, number, measuring, wanted)))
-    return Curve(stage.name, stage.units, stage.multiple, stage.parameters, sum(map(stage.work, measuring)), tuple(steps))
+    return Curve(
+        stage.name, stage.units, stage.multiple, stage.parameters, sum(map(stage.work, measuring)), tuple(steps)
+    )
 
 
 def loss(tower: Tower, number: int, after: Sequence[State], wanted: Tensor) -> float:

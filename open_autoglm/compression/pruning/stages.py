@@ -54,8 +54,8 @@ class Stage(Protocol):
     def mapped(self, inner: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """The linear map of inner activations."""
 
-    def finish(self, state: State, mapped: Tensor) -> State:
-        """The stage's output of its map's outputs."""
+    def finish(self, summed: Tensor, mask: Tensor | None) -> State:
+        """The stage's output of its map's outputs, added to what they are added to."""
 
     def map(self) -> tuple[Tensor, Tensor]:
         """Weight [outputs, units * columns] and bias [outputs] of the map."""
@@ -67,12 +67,21 @@ class Stage(Protocol):
         """Keeps the units of ``fit``, and its map."""
 
 
+def summed(stage: Stage, state: State, fit: Fit | None = None) -> Tensor:
+    """What the stage's own map, or that of a fit, gives, added to what it is added to."""
+    inner = stage.inner(state)
+    mapped = (
+        stage.mapped(inner, *stage.map())
+        if fit is None
+        else stage.mapped(stage.take(inner, fit.kept), fit.weight, fit.bias)
+    )
+    base = stage.base(state)
+    return mapped if base is None else mapped + base
+
+
 def passed(stage: Stage, state: State, fit: Fit | None = None) -> State:
     """The stage's output, with its own units and map or with those of a fit."""
-    inner = stage.inner(state)
-    if fit is None:
-        return stage.finish(state, stage.mapped(inner, *stage.map()))
-    return stage.finish(state, stage.mapped(stage.take(inner, fit.kept), fit.weight, fit.bias))
+    return stage.finish(summed(stage, state, fit), state.mask)
 
 
 class Tower(Protocol):

@@ -17,7 +17,7 @@ from .calibration import Calibration
 from .least_squares import Fit
 from .plan import Plan
 from .reconstruction import fitted
-from .stages import Tower, passed
+from .stages import Tower, passed, summed
 from .towers import tower_of
 
 Report = Callable[[str], None]
@@ -43,14 +43,20 @@ def prune_tower(tower: Tower, plan: Plan, batches: Sequence[Sequence[Tensor]], r
     """Prunes one tower in place."""
     plan.check(tower.name, tower.stages)
     full = [tower.start(batch) for batch in batches]
-    states = list(full)
+    states = full
     fits: list[Fit | None] = []
     for stage in tower.stages:
         width = plan.width(stage)
-        wanted = [passed(stage, state) for state in full]
-        fit = fitted(stage, width, full, states) if width else None
-        states = [passed(stage, state, fit) for state in states] if fit is not None else states
-        full = wanted
+        wanted = [summed(stage, state) for state in full]
+        after = [stage.finish(goal, state.mask) for goal, state in zip(wanted, full, strict=True)]
+        if states is full and width == stage.units:  # nothing has changed yet
+            fit, states = None, after
+        elif width:
+            fit = fitted(stage, width, states, wanted)
+            states = [passed(stage, state, fit) for state in states]
+        else:
+            fit = None
+        full = after
         fits.append(fit)
         if report is not None:
             report(f"{stage.name}: {width} of {stage.units}")

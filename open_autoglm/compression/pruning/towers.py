@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from open_autoglm.errors import SettingError
 from open_autoglm.modeling import OpenAutoGLM
 
@@ -9,7 +11,7 @@ from .convolutions import PictureTower
 from .stages import Tower
 from .transformer import TextTower
 
-TOWERS = {"vision": PictureTower, "text": TextTower}
+TOWERS: Mapping[str, Callable[[OpenAutoGLM], Tower]] = {"vision": PictureTower, "text": TextTower}
 
 
 def tower_of(model: OpenAutoGLM, name: str) -> Tower:

@@ -6,6 +6,7 @@ It knows the tower's modules; it knows nothing about which heads should go.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,10 +24,12 @@ from .stages import Stage, State
 class Tokens:
     """What the two kinds of stages of a layer share: states [B, T, C], and a dense layer added to its input."""
 
-    removable, prunable = False, True
-    columns = 1
+    name: str
     units: int
-    last: nn.Module  # a dense layer with the norm after it
+    parameters: int
+    columns = 1
+    removable, prunable = False, True
+    last: Any  # a dense layer with the norm after it
 
     def take(self, inner: Tensor, kept: Tensor) -> Tensor:
         return inner[..., kept]
@@ -40,8 +43,8 @@ class Tokens:
     def mapped(self, inner: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return F.linear(inner, weight, bias)
 
-    def finish(self, state: State, mapped: Tensor) -> State:
-        return State(self.last.LayerNorm(mapped + state.values), state.mask)
+    def finish(self, summed: Tensor, mask: Tensor | None) -> State:
+        return State(self.last.LayerNorm(summed), mask)
 
     def map(self) -> tuple[Tensor, Tensor]:
         return self.last.dense.weight, self.last.dense.bias
@@ -56,11 +59,11 @@ class Heads(Tokens):
 
     multiple = 1
 
-    def __init__(self, name: str, attention: nn.Module) -> None:
+    def __init__(self, name: str, attention: Any) -> None:
         self.name, self.attention, self.last = name, attention.self, attention.output
         self.columns = self.attention.attention_head_size
+        width: int = self.attention.query.in_features
         self.units = self.attention.query.out_features // self.columns
-        width = self.attention.query.in_features
         self.parameters = self.columns * (4 * width + 3)
 
     def inner(self, state: State) -> Tensor:
@@ -85,7 +88,7 @@ class Feed(Tokens):
 
     multiple = 32
 
-    def __init__(self, name: str, layer: nn.Module) -> None:
+    def __init__(self, name: str, layer: Any) -> None:
         self.name, self.layer, self.last = name, layer, layer.output
         self.units = layer.intermediate.dense.out_features
         self.parameters = 2 * layer.intermediate.dense.in_features + 1
