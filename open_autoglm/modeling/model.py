@@ -30,12 +30,14 @@ from .configuration import OpenAutoGLMConfig
 from .efficientnet_lite import EfficientNetLiteConfig, EfficientNetLiteModel
 from .generation import Generator, TorchSteps
 from .heads import ImageConcepts, TextConcepts, make_head
+from .narrow_bert import NarrowBertConfig, NarrowBertModel
 from .regions import grid_boxes
 from .similarity import SIMILARITIES, Bilinear, Features, Parts
 from .text import TextEncoder
 from .vision import VisionEncoder
 
 AutoModel.register(EfficientNetLiteConfig, EfficientNetLiteModel, exist_ok=True)
+AutoModel.register(NarrowBertConfig, NarrowBertModel, exist_ok=True)
 AutoModel.register(SiglipTextConfig, SiglipTextModel, exist_ok=True)  # transformers knows it as half a model only
 
 
