@@ -14,6 +14,7 @@ from .. import __version__
 from . import bundles
 from .arguments import HELP, Verbose
 from .asking import ask
+from .compressing import compress
 from .describing import describe
 from .failures import Commands
 from .model import classify, embed
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "serve": serve,
     "import": bundles.import_bundle,
     "train": train,
+    "compress": compress,
 }
 
 app = typer.Typer(cls=Commands, add_completion=False, pretty_exceptions_enable=False, context_settings=HELP)
