@@ -64,7 +64,7 @@ def distil(
         optimiser.step()
         zeros.keep()
         if report is not None:
-            report(step + 1, {name: float(value) for name, value in losses.items()})
+            report(step + 1, {name: float(value.detach()) for name, value in losses.items()})
         if folder is not None and ((step + 1) % settings.save_every == 0 or step + 1 == settings.steps):
             save(folder, learner, optimiser, settings, step + 1)
     return learner.requires_grad_(True)
