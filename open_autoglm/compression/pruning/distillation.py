@@ -20,6 +20,7 @@ from open_autoglm.modeling import OpenAutoGLM
 from .calibration import Calibration
 from .distillation_losses import step_losses
 from .distillation_settings import Distillation
+from .magnitude import Zeros, tower_weights
 
 STATE = "distillation.pt"
 Report = Callable[[int, dict[str, float]], None]
@@ -36,9 +37,9 @@ def distil(
     """A copy of the student that has learned from the teacher; ``report`` is told of every step and its losses.
 
     Towers learn, of the kinds that ``calibration`` has batches for, and decoders where there are both; heads, word
-    embeddings and the norms' statistics stay as they are. With ``folder`` the state is saved there, and a distillation
-    that was broken off goes on as if there had been no break. SettingError for an empty calibration; TrainingError for
-    a loss that is not a number, and for a saved state of another distillation.
+    embeddings, the norms' statistics and weights that are zero stay as they are. With ``folder`` the state is saved
+    there, and a distillation that was broken off goes on as if there had been no break. SettingError for an empty
+    calibration; TrainingError for a loss that is not a number, and for a saved state of another distillation.
     """
     settings = settings or Distillation()
     if not calibration.pictures and not calibration.sentences:
@@ -48,6 +49,7 @@ def distil(
         model.vision.tower.to(memory_format=torch.channels_last)  # convolutions run half again as fast
     learning = learning_parameters(learner, calibration)
     optimiser = torch.optim.AdamW(learning, lr=settings.learning_rate, weight_decay=0.0)
+    zeros = Zeros(tower_weights(learner))
     first = load(folder, learner, optimiser, settings)
     for step in range(first, settings.steps):
         for group in optimiser.param_groups:
@@ -60,8 +62,9 @@ def distil(
         loss.backward()
         nn.utils.clip_grad_norm_(learning, 1.0)
         optimiser.step()
+        zeros.keep()
         if report is not None:
-            report(step + 1, {name: float(value) for name, value in losses.items()})
+            report(step + 1, {name: float(value.detach()) for name, value in losses.items()})
         if folder is not None and ((step + 1) % settings.save_every == 0 or step + 1 == settings.steps):
             save(folder, learner, optimiser, settings, step + 1)
     return learner.requires_grad_(True)

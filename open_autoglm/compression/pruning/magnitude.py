@@ -69,22 +69,34 @@ def tower_weights(model: OpenAutoGLM) -> list[Tensor]:
 
 
 @torch.no_grad()
-def zero_smallest(weights: list[Tensor], share: float, scope: Scope) -> list[Tensor]:
-    """Sets the smallest to zero; returns, for each of ``weights``, which of its elements stay."""
+def zero_smallest(weights: list[Tensor], share: float, scope: Scope) -> None:
+    """Sets the smallest to zero."""
     if scope == "global":
-        limit = smallest(torch.cat([weight.abs().flatten() for weight in weights]), share)
-        masks = [weight.abs() > limit for weight in weights]
+        limits = [smallest(torch.cat([weight.abs().flatten() for weight in weights]), share)] * len(weights)
     else:
-        masks = [weight.abs() > smallest(weight.abs().flatten(), share) for weight in weights]
-    for weight, mask in zip(weights, masks, strict=True):
-        weight.mul_(mask)
-    return masks
+        limits = [smallest(weight.abs().flatten(), share) for weight in weights]
+    for weight, limit in zip(weights, limits, strict=True):
+        weight.mul_(weight.abs() > limit)
 
 
 def smallest(sizes: Tensor, share: float) -> Tensor:
     """The size up to which ``share`` of them lie."""
     count = round(share * len(sizes))
     return sizes.kthvalue(count).values if count else sizes.new_tensor(-1.0)
+
+
+class Zeros:
+    """Which of ``weights`` are zero now, so that they can be made so again."""
+
+    def __init__(self, weights: list[Tensor]) -> None:
+        self.weights = weights
+        self.masks = [weight != 0 for weight in weights]
+
+    @torch.no_grad()
+    def keep(self) -> None:
+        """Sets to zero what was."""
+        for weight, mask in zip(self.weights, self.masks, strict=True):
+            weight.mul_(mask)
 
 
 class KeepPruned(TrainerCallback):
@@ -95,19 +107,19 @@ class KeepPruned(TrainerCallback):
 
     def __init__(self, model: OpenAutoGLM, schedule: Gradual, scope: Scope = "global") -> None:
         self.weights, self.schedule, self.scope = tower_weights(model), schedule, scope
-        self.share, self.masks = 0.0, [torch.ones_like(weight, dtype=torch.bool) for weight in self.weights]
+        self.share, self.zeros = 0.0, Zeros(self.weights)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.zeros = Zeros(self.weights)  # a checkpoint's, where it goes on from one
         self.prune(state.global_step)
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.prune(state.global_step + 1)
 
-    @torch.no_grad()
     def prune(self, step: int) -> None:
         """Prunes to the schedule's share after a step."""
-        for weight, mask in zip(self.weights, self.masks, strict=True):
-            weight.mul_(mask)
+        self.zeros.keep()
         share = self.schedule.at(step)
         if share > self.share:
-            self.share, self.masks = share, zero_smallest(self.weights, share, self.scope)
+            zero_smallest(self.weights, share, self.scope)
+            self.share, self.zeros = share, Zeros(self.weights)

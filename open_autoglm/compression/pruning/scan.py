@@ -111,4 +111,4 @@ def curve(
 def loss(tower: Tower, number: int, after: Sequence[State], wanted: Tensor) -> float:
     """1 - mean cosine where stage ``number`` gives ``after``, the later stages whole."""
     got = torch.cat([tower.vectors(through(tower, state, number + 1)) for state in after])
-    return float(1 - F.cosine_similarity(got, wanted).mean())
+    return max(0.0, float(1 - F.cosine_similarity(got, wanted).mean()))  # rounding may take it below
