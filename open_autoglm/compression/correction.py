@@ -24,11 +24,13 @@ def corrected(proto: onnx.ModelProto, inputs: Iterable[Inputs]) -> onnx.ModelPro
 
     The error of a weight times the mean of what it is multiplied with is what it adds to the mean of its output
     (Nagel et al., arXiv 1906.04721, section 4.2); the means come from the inputs. A layer that is used at several
-    sizes gets the mean of their corrections. Raises what ``observed`` raises.
+    sizes gets the mean of their corrections, and one without a bias none. Raises what ``observed`` raises.
     """
     copy = onnx.ModelProto.FromString(proto.SerializeToString())
     arrays = {initializer.name: initializer for initializer in copy.graph.initializer}
     layers = [node for node in convolutions(copy.graph) if len(node.input) > 2 and node.input[2] in arrays]
+    if not layers:
+        return copy
     means = channel_means(proto, sorted({node.input[0] for node in layers}), inputs)
     shifts = defaultdict[str, list[NDArray[np.float64]]](list)
     for node in layers:
