@@ -41,8 +41,8 @@ def naive_dynamic(proto: onnx.ModelProto) -> onnx.ModelProto:
         return onnx.load(target)
 
 
-def naive_static(proto: onnx.ModelProto, inputs: Sequence[Inputs], per_channel: bool = True) -> onnx.ModelProto:
-    """``quantize_static`` as its guide says: prepared, QDQ, min-max, int8 both; every operator that it knows."""
+def naive_static(proto: onnx.ModelProto, inputs: Sequence[Inputs], per_channel: bool) -> onnx.ModelProto:
+    """``quantize_static`` as its guide says: prepared, QDQ, min-max; every operator that it knows."""
     with tempfile.TemporaryDirectory() as folder:
         source, ready, target = (Path(folder) / f"{name}.onnx" for name in ("float", "ready", "int8"))
         onnx.save(proto, source)

@@ -59,7 +59,7 @@ def main() -> None:
         source = Bundle.open(f"open-autoglm-{name}")
         checks = material(name, arguments.data, count)
         figures |= {f"{name}_{key}": value for key, value in sides(source, checks, qualities[name]).items()}
-        if arguments.naive and name == "grocery":
+        if arguments.naive and "image" in source.manifest.graphs:
             figures |= {f"{name}_{key}": value for key, value in naive(source, checks).items()}
     settings = {"bundles": list(names), "split": arguments.split, "pictures": count, "quick": arguments.quick}
     record("compression", settings, figures, time.perf_counter() - began)
@@ -128,7 +128,11 @@ def naive(source: Bundle, checks: Checks) -> dict[str, float]:
     inputs, checked = (picture_inputs(model, "image", some) for some in (checks.calibration, checks.pictures))
     wanted, figures = outputs_of(proto, checked), dict[str, float]()
     reference = session(proto)
-    made = {"dynamic": naive_dynamic(proto), "static": naive_static(proto, inputs)}
+    made = {
+        "dynamic": naive_dynamic(proto),
+        "static": naive_static(proto, inputs, per_channel=False),
+        "static_per_channel": naive_static(proto, inputs, per_channel=True),
+    }
     for name, quantised in made.items():
         side = session(quantised)
         figures[f"naive_{name}_cosine"] = mean_cosine(wanted, outputs_of(quantised, checked))

@@ -6,7 +6,7 @@ It knows float graphs and the rounding of their weights; it knows nothing about 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 import onnx
@@ -19,24 +19,36 @@ from .ranges import Inputs, observed
 MEAN = ".mean"
 
 
-def corrected(proto: onnx.ModelProto, inputs: Iterable[Inputs]) -> onnx.ModelProto:
-    """The float graph with biases that make up for what int8 weights will do to the mean of each output channel.
+def bias_shifts(proto: onnx.ModelProto, inputs: Iterable[Inputs]) -> dict[str, NDArray[np.float64]]:
+    """What int8 weights add to the mean of each output channel of their layers, [outputs], by the weights' name.
 
     The error of a weight times the mean of what it is multiplied with is what it adds to the mean of its output
     (Nagel et al., arXiv 1906.04721, section 4.2); the means come from the inputs. A layer that is used at several
-    sizes gets the mean of their corrections. Raises what ``observed`` raises.
+    sizes gets the mean of theirs, and one without a bias none. Raises what ``observed`` raises.
     """
-    copy = onnx.ModelProto.FromString(proto.SerializeToString())
-    arrays = {initializer.name: initializer for initializer in copy.graph.initializer}
-    layers = [node for node in convolutions(copy.graph) if len(node.input) > 2 and node.input[2] in arrays]
+    arrays = {initializer.name: initializer for initializer in proto.graph.initializer}
+    layers = [node for node in convolutions(proto.graph) if len(node.input) > 2 and node.input[2] in arrays]
+    if not layers:
+        return {}
     means = channel_means(proto, sorted({node.input[0] for node in layers}), inputs)
-    shifts = defaultdict[str, list[NDArray[np.float64]]](list)
+    found = defaultdict[str, list[NDArray[np.float64]]](list)
     for node in layers:
         weights = numpy_helper.to_array(arrays[node.input[1]])
-        shifts[node.input[2]].append(shift(rounded(weights) - weights, means[node.input[0]]))
-    for name, found in shifts.items():
-        bias = numpy_helper.to_array(arrays[name]) - np.mean(found, axis=0)
-        arrays[name].CopyFrom(numpy_helper.from_array(bias.astype(np.float32), name))
+        found[node.input[1]].append(shift(rounded(weights) - weights, means[node.input[0]]))
+    return {name: np.mean(shifts, axis=0) for name, shifts in found.items()}
+
+
+def corrected(
+    proto: onnx.ModelProto, shifts: Mapping[str, NDArray[np.float64]], leave: Collection[str] = ()
+) -> onnx.ModelProto:
+    """The float graph with biases that make up for the shifts, but for layers whose weights are named in ``leave``."""
+    copy = onnx.ModelProto.FromString(proto.SerializeToString())
+    arrays = {initializer.name: initializer for initializer in copy.graph.initializer}
+    biases = {node.input[2]: shifts[node.input[1]] for node in convolutions(copy.graph) if node.input[1] in shifts}
+    kept = {node.input[2] for node in convolutions(copy.graph) if node.input[1] in leave and len(node.input) > 2}
+    for name in biases.keys() - kept:
+        bias = (numpy_helper.to_array(arrays[name]) - biases[name]).astype(np.float32)
+        arrays[name].CopyFrom(numpy_helper.from_array(bias, name))
     return copy
 
 

@@ -69,7 +69,9 @@ def write_qdq(proto: onnx.ModelProto, planned: Plan, ranges: Ranges) -> onnx.Mod
     tower that runs at several sizes has one.
     """
     copy = onnx.ModelProto.FromString(proto.SerializeToString())
-    silence(copy.graph)
+    if not planned.nodes:  # which the quantiser would take for all of them
+        return copy
+    silence(copy.graph, planned)
     given = {name: TensorData(lowest=np.float32(low), highest=np.float32(high)) for name, (low, high) in ranges.items()}
     quantizer = QDQQuantizer(
         copy,
@@ -103,9 +105,9 @@ def quiet() -> Iterator[None]:
         logging.root.setLevel(before)
 
 
-def silence(graph: onnx.GraphProto) -> None:
-    """Sets the weights of dead channels to zero."""
-    names = {node.input[1] for node in convolutions(graph)}
+def silence(graph: onnx.GraphProto, planned: Plan) -> None:
+    """Sets the weights of dead channels to zero, in the layers that become int8."""
+    names = {node.input[1] for node in convolutions(graph) if node.name in planned.nodes}
     for initializer in graph.initializer:
         if initializer.name in names:
             weights = numpy_helper.to_array(initializer)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from open_autoglm.errors import SettingError
 
-from .correction import corrected
+from .correction import bias_shifts, corrected
 from .pixel_input import pixel_input, take_bytes
 from .qdq import Ranges, convolutions, plan, write_qdq
 from .ranges import Inputs, RangeSettings, activation_ranges
@@ -68,12 +68,12 @@ def static_int8(proto: onnx.ModelProto, inputs: Sequence[Inputs], settings: Stat
     whole = plan(proto.graph)
     pixels = pixel_input(proto.graph)
     ranges: Ranges = activation_ranges(proto, whole.tensors, inputs, settings.ranges)
-    base = corrected(proto, inputs) if settings.correct_bias else proto
+    shifts = bias_shifts(proto, inputs) if settings.correct_bias else {}
     if pixels is not None:
         ranges = {**ranges, **{name: found for name, found in pixels.ranges.items() if name in ranges}}
 
     def write(leave: Collection[str]) -> onnx.ModelProto:
-        made = write_qdq(base, plan(base.graph, leave), ranges)
+        made = write_qdq(corrected(proto, shifts, leave), plan(proto.graph, leave), ranges)
         if pixels is not None:
             take_bytes(made, pixels)
         return made
