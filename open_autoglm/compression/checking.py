@@ -11,8 +11,9 @@ from pathlib import Path
 from open_autoglm.bundle import Bundle
 from open_autoglm.errors import ImageError, SettingError, TextError
 from open_autoglm.runtime.decoding import ImageLimits, open_picture
+from open_autoglm.runtime.text import TextTokenizer
 
-from .graph_inputs import text_inputs
+from .graph_inputs import tokenizer_of
 from .int8_bundle import Checks
 from .sentences import SENTENCES
 
@@ -38,10 +39,11 @@ def checks_of(bundle: Bundle, paths: Sequence[str], sentences: Sequence[str] = (
     if len(usable) < LEAST:
         raise SettingError(f"{len(usable)} usable pictures are too few to calibrate and compare: give {LEAST} or more.")
     calibration = [path for place, path in enumerate(usable) if place % EVERY]
+    tokenizer = tokenizer_of(bundle)
     if sentences:
-        text_inputs(bundle, sentences)
+        tokenizer.encode(sentences)
     else:
-        sentences = [one for one in (*SENTENCES, *evenly(names(bundle))) if known(bundle, one)]
+        sentences = [one for one in (*SENTENCES, *evenly(names(bundle))) if known(tokenizer, one)]
     return Checks(calibration, usable[::EVERY], evenly(sentences)), refused
 
 
@@ -56,10 +58,10 @@ def names(bundle: Bundle) -> Sequence[str]:
     return (bundle.path / file).read_text(encoding="utf-8").splitlines() if file else ()
 
 
-def known(bundle: Bundle, sentence: str) -> bool:
-    """Whether the bundle can read a sentence."""
+def known(tokenizer: TextTokenizer, sentence: str) -> bool:
+    """Whether there is a word in a sentence that a bundle knows."""
     try:
-        text_inputs(bundle, [sentence])
+        tokenizer.encode([sentence])
     except TextError:
         return False
     return True

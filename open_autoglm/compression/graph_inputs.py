@@ -44,15 +44,20 @@ def with_boxes(pixels: NDArray[np.uint8], propose: object) -> Inputs:
 
 def text_inputs(bundle: Bundle, sentences: Sequence[str]) -> list[Inputs]:
     """Sentences as token ids and masks, a few at a time. TextError for one that cannot be used."""
-    settings = bundle.manifest.preprocessing["text"]
-    known = {name: settings[name] for name in ("max_tokens", "pad_id", "unknown_id", "pad_all")}
-    tokenizer = TextTokenizer(bundle.path / "tokenizer.json", **known)
+    tokenizer = tokenizer_of(bundle)
     encodings = tokenizer.encode(sentences)
     batches = (
         tokenizer.batch(encodings[start : start + SENTENCES_AT_ONCE])
         for start in range(0, len(encodings), SENTENCES_AT_ONCE)
     )
     return [{"input_ids": ids, "attention_mask": mask} for ids, mask in batches]
+
+
+def tokenizer_of(bundle: Bundle) -> TextTokenizer:
+    """What cuts sentences into tokens as the bundle says."""
+    settings = bundle.manifest.preprocessing["text"]
+    known = {name: settings[name] for name in ("max_tokens", "pad_id", "unknown_id", "pad_all")}
+    return TextTokenizer(bundle.path / "tokenizer.json", **known)
 
 
 def answer_inputs(model: Model, pictures: Sequence[ImageSource], sentences: Sequence[str]) -> list[Inputs]:
