@@ -77,6 +77,7 @@ def compress(
                 static=StaticSettings(least_cosine=1 - wish.max_loss),
                 least_text_cosine=1 - wish.max_loss,
                 least_same=1 - wish.max_loss,
+                least_speedup=0.0 if wish.kind in ("size", "int8") else 1.0,
                 only=not keep_float,
             )
             try:
