@@ -20,6 +20,7 @@ from .model import classify, embed
 from .searching import index, search
 from .serving import serve
 from .training import evaluate, train
+from .tuning import tune
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "index": index,
@@ -30,6 +31,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "classify": classify,
     "evaluate": evaluate,
     "serve": serve,
+    "tune": tune,
     "import": bundles.import_bundle,
     "train": train,
 }

@@ -23,23 +23,27 @@ from .asking import AlignmentAnswers
 from .calibration import NONE_OF_THESE, Calibration, Match
 from .describing import Describing, Description
 from .engine import Engine
+from .engines import DEFAULT, check_engine
 from .fusion import FusionAnswering
 from .generation_settings import GenerationSettings
 from .images import ImageLimits, ImageSource, Preprocessing, prepare
 from .matching import Matching
 from .similarity import Queries, Similarity, Words, read_similarity
 from .text import TextTokenizer
+from .tuned import Tuned, read_tuned
 from .vocabulary import Vocabulary
 
 Floats = NDArray[np.float32]
 T = TypeVar("T")
+BATCH = 16  # pictures embedded at once, where nothing was tuned
 
 
 class Model:
     """A bundle, ready to use; its graphs are loaded when first needed. Safe to use from several threads.
 
     ``precision`` picks a graph by name (``fp32``, ``int8``) where the bundle has several; ``threads`` bounds the
-    cores one call may use.
+    cores one call may use; ``engine`` is what runs the graphs (``onnxruntime``, ``openvino``). Each of them that is
+    given wins over what was ``tuned`` for this machine.
     """
 
     def __init__(
@@ -48,6 +52,8 @@ class Model:
         limits: ImageLimits | None = None,
         precision: str | None = None,
         threads: int | None = None,
+        engine: str | None = None,
+        tuned: Tuned | None = None,
     ) -> None:
         manifest = bundle.manifest
         known = sorted({name for graphs in manifest.graphs.values() for name in graphs})
@@ -55,6 +61,8 @@ class Model:
             raise SettingError(f"{bundle.path} has no graph of precision {precision!r}; it has {', '.join(known)}.")
         if threads is not None:
             at_least_one("threads", threads)
+        if engine is not None:
+            check_engine(engine)
         self.bundle = bundle
         self.name = manifest.name
         self.space = manifest.space
@@ -63,6 +71,9 @@ class Model:
         self.limits = limits or ImageLimits()
         self._precision = precision
         self._threads = threads
+        self._kind = engine
+        self._tuned = tuned.tasks if tuned else {}
+        self.batch_size = tuned.batch_size if tuned else BATCH
         self._loading = Lock()
         self._engines: dict[str, Engine] = {}
         try:
@@ -75,8 +86,12 @@ class Model:
                 f"The bundle {bundle.path} has no usable preprocessing ({error}); make it again."
             ) from None
 
-    def embed_images(self, images: Iterable[ImageSource], batch_size: int = 16) -> Floats:
-        """Unit vectors [n, dimension] of whole pictures. ImageError names the first that cannot be used."""
+    def embed_images(self, images: Iterable[ImageSource], batch_size: int | None = None) -> Floats:
+        """Unit vectors [n, dimension] of whole pictures, ``batch_size`` of them at once.
+
+        ImageError names the first that cannot be used.
+        """
+        batch_size = self.batch_size if batch_size is None else batch_size
         sources = several(images, "pictures", alone=(str, bytes, os.PathLike, np.ndarray, Image))
         vectors = [
             self.embed_prepared(np.stack([self.prepare(image) for image in sources[start : start + batch_size]]))[:, 0]
@@ -228,9 +243,14 @@ class Model:
     def _engine(self, task: str) -> Engine:
         with self._loading:
             if task not in self._engines:
-                precision = self._precision if self._precision in self.bundle.manifest.graphs.get(task, {}) else None
-                self._engines[task] = Engine(self.bundle, self.bundle.graph(task, precision), self._threads)
+                self._engines[task] = self._load(task)
             return self._engines[task]
+
+    def _load(self, task: str) -> Engine:
+        tuned, precisions = self._tuned.get(task), self.bundle.manifest.graphs.get(task, {})
+        precision = self._precision if self._precision in precisions else tuned.precision if tuned else None
+        threads, kind = (tuned.threads, tuned.engine) if tuned else (None, DEFAULT)
+        return Engine(self.bundle, self.bundle.graph(task, precision), self._threads or threads, self._kind or kind)
 
 
 def several(values: Iterable[T], what: str, alone: tuple[type, ...]) -> list[T]:
@@ -250,6 +270,8 @@ def at_least_one(name: str, value: int) -> int:
 def load(name: str | os.PathLike[str] = "open-autoglm-base", **settings: Any) -> Model:
     """Opens a bundle, by directory or shipped name, as a Model; ``settings`` are the Model's own.
 
-    Raises BundleError when it is missing, damaged, foreign or newer than this program.
+    What ``autoglm tune`` chose for it on this machine is used. Raises BundleError when it is missing, damaged, foreign
+    or newer than this program.
     """
-    return Model(Bundle.open(name), **settings)
+    bundle = Bundle.open(name)
+    return Model(bundle, **{"tuned": read_tuned(bundle), **settings})
