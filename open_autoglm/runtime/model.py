@@ -35,7 +35,8 @@ from .vocabulary import Vocabulary
 
 Floats = NDArray[np.float32]
 T = TypeVar("T")
-BATCH = 16  # pictures embedded at once, where nothing was tuned
+# Pictures embedded at once, where nothing was tuned: more of them take memory and no less time each.
+BATCH = 4
 
 
 class Model:

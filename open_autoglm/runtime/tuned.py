@@ -96,8 +96,9 @@ def forget_tuned(bundle: Bundle) -> int:
     return len(found)
 
 
-def parse(fields: Mapping[str, Any], bundle: Bundle) -> Tuned:
+def parse(content: Any, bundle: Bundle) -> Tuned:
     """A choice from its JSON; ValueError for one that does not fit the bundle."""
+    fields = table({"content": content}, "content")
     tasks = table(fields, "tasks")
     choices = {
         task: Choice(text(one, "engine"), text(one, "precision"), whole(one, "threads"))

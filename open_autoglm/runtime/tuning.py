@@ -65,14 +65,14 @@ class Tuning:
         return Tuned({row.task: row.choice for row in self.rows}, self.batch_size)
 
 
-def tune(bundle: Bundle, report: Report, seconds: float = SECONDS) -> Tuning:
+def tune(bundle: Bundle, report: Report) -> Tuning:
     """Measures every graph that the model's own use comes by; ``report`` is told how many of how many are done."""
     began = time.perf_counter()
     calls = recorded_calls(bundle)
     engines, refused = usable_engines()
     rows, batch_size = list[Measured](), 1
     for number, (task, call) in enumerate(calls.items()):
-        left = began + seconds - time.perf_counter()
+        left = began + SECONDS - time.perf_counter()
         share = max(0.0, left / (len(calls) - number))
         bench = Bench(bundle, task, call, share)
         rows.append(bench.best(engines))

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-BATCH = 16  # pictures embedded and stored at once
+BATCH = 16  # pictures stored at once
 READERS = 2
 AHEAD = 2 * BATCH  # pictures read before they are asked for: bounds the memory
 CHUNK = 256
@@ -194,7 +194,9 @@ class Ingest:
 
     def _embed(self, prepared: list[NDArray[np.uint8]]) -> NDArray[np.float16]:
         """The vectors [n, views, dimension] of pictures, fit to be stored."""
-        vectors = self._model.embed_prepared(np.stack(prepared))
+        size = self._model.batch_size
+        batches = (np.stack(prepared[start : start + size]) for start in range(0, len(prepared), size))
+        vectors = np.concatenate([self._model.embed_prepared(pixels) for pixels in batches])
         expected = (len(prepared), self._store.views, self._store.dimension)
         if vectors.shape != expected or not np.isfinite(vectors).all():
             raise BundleError(
