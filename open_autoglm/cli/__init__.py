@@ -21,6 +21,7 @@ from .model import classify, embed
 from .searching import index, search
 from .serving import serve
 from .training import evaluate, train
+from .tuning import tune
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "index": index,
@@ -31,6 +32,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "classify": classify,
     "evaluate": evaluate,
     "serve": serve,
+    "tune": tune,
     "import": bundles.import_bundle,
     "train": train,
     "compress": compress,

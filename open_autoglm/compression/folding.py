@@ -14,7 +14,7 @@ import onnxruntime as ort
 from onnx import numpy_helper
 
 from open_autoglm.bundle import Bundle, Graph
-from open_autoglm.runtime.engine import shared_tensor
+from open_autoglm.runtime.engines.session import shared_tensor
 
 from .sharing import Fingerprint, fingerprint
 
