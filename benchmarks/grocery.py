@@ -34,10 +34,15 @@ def main() -> None:
     arguments = parser.parse_args()
     began = time.perf_counter()
     model = open_autoglm.load(arguments.model)
+    figures = groceries(model, arguments.data, arguments.split, QUICK if arguments.quick else 1)
+    record("grocery", {"model": model.space, "split": arguments.split}, figures, time.perf_counter() - began)
+
+
+def groceries(model: open_autoglm.Model, data: Path, split: str, every: int = 1) -> dict[str, float]:
+    """Classifies every so many photos of a split, and searches for the descriptions among them."""
     columns = ["fine_id", "fine", "coarse_id", "coarse", "description"]
-    classes = pq.read_table(arguments.data / "classes.parquet", columns=columns).sort_by("fine_id").to_pylist()
-    photos = pq.read_table(arguments.data / f"{arguments.split}.parquet").to_pylist()
-    photos = photos[::QUICK] if arguments.quick else photos
+    classes = pq.read_table(data / "classes.parquet", columns=columns).sort_by("fine_id").to_pylist()
+    photos = pq.read_table(data / f"{split}.parquet").to_pylist()[::every]
     fine, coarse = (np.array([photo[kind] for photo in photos]) for kind in ("fine_id", "coarse_id"))
     pictures = model.embed_images([photo["image"] for photo in photos])
     names = model.embed_texts([f"{as_words(one['fine'])}, {as_words(one['coarse'])}" for one in classes])
@@ -47,13 +52,12 @@ def main() -> None:
         [row.tolist() for row, one in zip(order, classes, strict=True) if one["fine_id"] in fine],
         [set(np.flatnonzero(fine == one["fine_id"]).tolist()) for one in classes if one["fine_id"] in fine],
     )
-    figures = {
+    return {
         "photos": float(len(photos)),
         "fine_accuracy": float((nearest == fine).mean()),
         "coarse_accuracy": float((np.array([one["coarse_id"] for one in classes])[nearest] == coarse).mean()),
         "description_to_photo_map": found.mean_average_precision,
     }
-    record("grocery", {"model": model.space, "split": arguments.split}, figures, time.perf_counter() - began)
 
 
 if __name__ == "__main__":

@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from .errors import BundleError
-from .manifest import FORMAT, Graph, Manifest, SharedTensor, parse_manifest
+from .manifest import FORMAT, WEIGHTS, Graph, Manifest, SharedTensor, parse_manifest
 from .weights import Weights
 
 __all__ = ["MANIFEST", "WEIGHTS", "Bundle", "Graph", "Manifest", "SharedTensor", "find_bundle", "seal", "writing"]
 
 MANIFEST = "manifest.json"
-WEIGHTS = "model.safetensors"
 
 
 class Bundle:
@@ -33,6 +32,7 @@ class Bundle:
     def __init__(self, path: Path, manifest: Manifest) -> None:
         self.path = path
         self.manifest = manifest
+        self._tensors: dict[str, Weights] = {}
 
     @classmethod
     def open(cls, name: str | os.PathLike[str]) -> Bundle:
@@ -80,14 +80,21 @@ class Bundle:
     @cached_property
     def weights(self) -> Weights:
         """The tensors of ``model.safetensors``."""
-        return Weights(self.path / WEIGHTS)
+        return self.tensors(WEIGHTS)
+
+    def tensors(self, file: str) -> Weights:
+        """The tensors of one of its safetensors files, opened once."""
+        if file not in self._tensors:
+            self._tensors[file] = Weights(self.path / file)
+        return self._tensors[file]
 
     def graph(self, task: str, precision: str | None = None) -> Graph:
-        """The graph of a task, of the given precision or else the smallest there is."""
+        """The graph of a task, of the given precision or else the one that the bundle prefers."""
         precisions = self.manifest.graphs.get(task)
         if not precisions:
             raise BundleError(f"The bundle {self.path} has no graph for {task}; export the model again.")
-        chosen = precision or ("int8" if "int8" in precisions else next(iter(precisions)))
+        preferred = (*self.manifest.precisions, *precisions)
+        chosen = precision or next(name for name in preferred if name in precisions)
         if chosen not in precisions:
             known = ", ".join(precisions)
             raise BundleError(f"The bundle {self.path} has no {chosen} graph for {task}; it has {known}.")
@@ -251,7 +258,7 @@ def amend(path: Path, **changes: Any) -> None:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Puts ``manifest.json`` in place whole, or leaves the one that is there; BundleError where it says nonsense."""
-    content = json.dumps({"format": manifest.format, **asdict(manifest)}, indent=1, ensure_ascii=False)
+    content = json.dumps(spelled(manifest), indent=1, ensure_ascii=False)
     try:
         parse_manifest(json.loads(content))
     except ValueError as error:
@@ -262,6 +269,18 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(folder / MANIFEST)
+
+
+def spelled(manifest: Manifest) -> dict[str, Any]:
+    """A manifest as JSON has it; of the many shared tensors only what is not as usual."""
+    fields: dict[str, Any] = {"format": manifest.format, **asdict(manifest)}
+    usual = asdict(SharedTensor(""))
+    for graph in (graph for precisions in fields["graphs"].values() for graph in precisions.values()):
+        graph["weights"] = {
+            name: {key: value for key, value in shared.items() if value != usual[key]}
+            for name, shared in graph["weights"].items()
+        }
+    return fields
 
 
 def files_below(folder: Path) -> list[str]:

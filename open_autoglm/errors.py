@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 EXTRAS = {
+    "openvino": ("onnx", "openvino"),
     "serve": ("fastapi", "multipart", "python_multipart", "uvicorn"),
     "train": (
         "accelerate",

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .fields import known_only, number, one_of, table, text, texts, truth, whole
+from .fields import known_only, number, one_of, shown, table, text, texts, truth, whole
 from .manifest_checks import (
     check_calibration,
     check_cells,
@@ -23,16 +23,19 @@ from .manifest_checks import (
 )
 
 FORMAT = 1
+WEIGHTS = "model.safetensors"
+PRECISIONS = ("int8", "fp32")
 COSINE = {"kind": "cosine"}
 
 
 @dataclass(frozen=True)
 class SharedTensor:
-    """A graph's weight that lies in ``model.safetensors``: as float32, or as stored; transposed where asked."""
+    """A graph's weight that lies in a file of tensors: as float32, or as stored; transposed where asked."""
 
     tensor: str
     stored: bool = False
     transpose: bool = False
+    file: str = WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Manifest:
     - ``cells``: the size of the picture that the graph of cells takes, and its ``grids``, rows and columns each.
     - ``vocabulary``: the file of the ``names`` that the bundle knows, and that of their ``vectors`` if it has them.
     - ``files`` maps each file to its size in bytes and its sha256.
+    - ``precisions``: which of a task's graphs is run where none is asked for: the first of these that it has.
     """
 
     name: str
@@ -82,6 +86,7 @@ class Manifest:
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     cells: Mapping[str, Any] = field(default_factory=dict)
     vocabulary: Mapping[str, str] = field(default_factory=dict)
+    precisions: tuple[str, ...] = PRECISIONS
     format: int = FORMAT
 
 
@@ -147,6 +152,7 @@ def parse_manifest(fields: Mapping[str, Any]) -> Manifest:
         files=files,
         cells=cells,
         vocabulary=vocabulary,
+        precisions=parse_precisions(fields.get("precisions", PRECISIONS)),
     )
 
 
@@ -166,14 +172,29 @@ def parse_graph(fields: Mapping[str, Any], files: Mapping[str, Any], wanted: Map
         texts(fields, "inputs"),
         outputs,
         {name: number(parity, name) for name in parity},
-        {name: parse_shared(table(weights, name)) for name in weights},
+        {name: parse_shared(table(weights, name), files) for name in weights},
     )
 
 
-def parse_shared(fields: Mapping[str, Any]) -> SharedTensor:
+def parse_shared(fields: Mapping[str, Any], files: Mapping[str, Any]) -> SharedTensor:
     """Where one weight of a graph lies."""
-    known_only(fields, {"tensor", "stored", "transpose"}, "a graph's weight")
-    return SharedTensor(text(fields, "tensor"), truth(fields, "stored", False), truth(fields, "transpose", False))
+    known_only(fields, {"tensor", "stored", "transpose", "file"}, "a graph's weight")
+    shared = SharedTensor(
+        text(fields, "tensor"),
+        truth(fields, "stored", False),
+        truth(fields, "transpose", False),
+        text(fields, "file", WEIGHTS),
+    )
+    if shared.file not in files:
+        raise ValueError(f"the weight {shared.tensor!r} lies in {shared.file!r}, which is not among its files")
+    return shared
+
+
+def parse_precisions(entries: Any) -> tuple[str, ...]:
+    """Which graphs are preferred."""
+    if not isinstance(entries, list | tuple) or not entries or not all(isinstance(one, str) for one in entries):
+        raise ValueError(f"precisions is {shown(entries)} instead of a list of names")
+    return tuple(entries)
 
 
 def parse_sources(entries: Any) -> list[dict[str, str]]:

@@ -31,6 +31,7 @@ class Weights:
         except (OSError, SafetensorError) as error:
             raise BundleError(f"{path} cannot be read as safetensors: {error}; copy the bundle again.") from error
         self._file = file
+        self._path = path
         self._names = frozenset(file.keys())
         self.packed = (file.metadata() or {}).get("packing") == PACKED["packing"]
 
@@ -40,14 +41,14 @@ class Weights:
     def stored(self, name: str) -> NDArray[Any]:
         """The tensor as it lies in the file, of whatever dtype."""
         if name not in self._names:
-            raise BundleError(f"model.safetensors has no tensor {name}; copy the bundle again.")
+            raise BundleError(f"{self._path.name} has no tensor {name}; copy the bundle again.")
         tensor: NDArray[Any] = self._file.get_tensor(name)
         return tensor
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The tensor's shape, without reading it."""
         if name not in self._names:
-            raise BundleError(f"model.safetensors has no tensor {name}; copy the bundle again.")
+            raise BundleError(f"{self._path.name} has no tensor {name}; copy the bundle again.")
         return tuple(self._file.get_slice(name).get_shape())
 
     def float32(self, name: str) -> NDArray[np.float32]:
@@ -58,6 +59,11 @@ class Weights:
         values: NDArray[np.float32] = tensor.astype(np.float32)
         values *= self.stored(name + SCALE)[:, None]
         return values
+
+    def parts(self, name: str) -> dict[str, NDArray[Any]]:
+        """The tensor as it lies in the file, with the scales of a packed one."""
+        names = [name, name + SCALE] if self.packed and name + SCALE in self._names else [name]
+        return {part: self.stored(part) for part in names}
 
     def _is_scale(self, name: str) -> bool:
         return self.packed and name.endswith(SCALE) and name.removesuffix(SCALE) in self._names
@@ -84,8 +90,16 @@ def write_weights(path: Path, state: Mapping[str, NDArray[np.float32]], packed: 
             tensors[name] = tensor.astype(np.float16)
         else:
             tensors[name] = np.asarray(tensor, order="C")  # ascontiguousarray would give a scalar a dimension
+    write_stored(path, tensors, packed)
+
+
+def write_stored(path: Path, tensors: Mapping[str, NDArray[Any]], packed: bool = False) -> None:
+    """Writes tensors as they are; ``packed`` says that some are int8 rows with their scales.
+
+    Raises BundleError where the disk does not take them.
+    """
     try:
-        save_file(tensors, path, metadata={"format": "pt", **(PACKED if packed else {})})
+        save_file(dict(tensors), path, metadata={"format": "pt", **(PACKED if packed else {})})
     except SafetensorError as error:  # a full disk comes as one
         raise BundleError(f"{path.name} cannot be written: {error}.") from error
     settle_header(path)

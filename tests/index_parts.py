@@ -29,6 +29,7 @@ class ColourModel:
     bundle = SimpleNamespace(path=Path("colours"))  # of which an index only notes where it lies
     dimension = DIMENSION
     views = 3
+    batch_size = 16
     similarity = Cosine()
     preprocessing = Preprocessing(16, 16, "squash", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 

@@ -32,6 +32,7 @@ class ColourModel:
     space = "colours-1"
     dimension = 4
     views = 1
+    batch_size = 16
     similarity = Cosine()
     limits = ImageLimits()
     preprocessing = Preprocessing(8, 8, "squash", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))

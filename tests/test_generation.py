@@ -17,7 +17,9 @@ from training_parts import recipe, tiny_model, tokenizer
 from typer.testing import CliRunner
 
 import open_autoglm
+from open_autoglm.bundle import Bundle
 from open_autoglm.cli import app
+from open_autoglm.compression.int8_bundle import Checks, Int8Settings, quantise_bundle
 from open_autoglm.data.descriptions import DescriptionCollator, DescriptionDataset, Text, texts_of
 from open_autoglm.errors import BundleError, SettingError, TextError
 from open_autoglm.modeling import OpenAutoGLM, OpenAutoGLMProcessor
@@ -105,6 +107,17 @@ def test_the_bundle_writes_what_the_model_writes_token_for_token(outcome: Outcom
     parity = facts["graphs"]["decode"]["fp32"]["parity"]
     assert parity["equal_tokens"] > 0 and parity["max_difference"] < 1e-3
     assert len(facts["generation"]["tokens"]) == 8  # of all the words that training wrote or was asked
+
+
+def test_in_int8_it_writes_the_same(outcome: Outcome, folder: Path, tmp_path: Path) -> None:
+    photos = [folder / f"{number}.png" for number in range(8)]
+    settings = Int8Settings(least_speedup=0)
+    made = quantise_bundle(Bundle.open(outcome.bundle), tmp_path / "int8", Checks(photos[:4], photos[4:]), settings)
+    assert made.parity["decode"]["same_answers"] == 1 and made.parity["decode"]["compared"] == 4
+    assert made.parity["context"]["mean_cosine"] > 0.98
+    int8, fp32 = (open_autoglm.load(made.path, precision=precision) for precision in ("int8", "fp32"))
+    for photo in photos:
+        assert int8.describe(photo, "a photo").text == fp32.describe(photo, "a photo").text
 
 
 def decoder(**changes: Any) -> Generator:

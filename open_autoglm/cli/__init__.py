@@ -14,12 +14,14 @@ from .. import __version__
 from . import bundles
 from .arguments import HELP, Verbose
 from .asking import ask
+from .compressing import compress
 from .describing import describe
 from .failures import Commands
 from .model import classify, embed
 from .searching import index, search
 from .serving import serve
 from .training import evaluate, train
+from .tuning import tune
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "index": index,
@@ -30,8 +32,10 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "classify": classify,
     "evaluate": evaluate,
     "serve": serve,
+    "tune": tune,
     "import": bundles.import_bundle,
     "train": train,
+    "compress": compress,
 }
 
 app = typer.Typer(cls=Commands, add_completion=False, pretty_exceptions_enable=False, context_settings=HELP)

@@ -20,9 +20,11 @@ from rich.text import Text
 from .streams import say, showable
 
 if TYPE_CHECKING:
+    from ..compression.wish import Row
     from ..evaluation.summary import Table as Words
     from ..runtime.answers import Answer
     from ..runtime.describing import Description
+    from ..runtime.tuning import Tuning
     from ..search import AddReport, Hit
 
 NAMED = 10  # skipped files that are listed; the rest is counted
@@ -134,6 +136,32 @@ def show_tables(title: str, tables: Sequence[Words]) -> None:
         for row in table.rows:
             shown.add_row(*(Text(showable(cell)) for cell in row))
         out.print(Text(f"\n{table.title}"), shown, sep="\n")
+
+
+def show_compressed(rows: Sequence[Row], chosen: Row) -> None:
+    """Every way that was measured; the one that was written is marked."""
+    table = plain_table("", "bundle", "MB", "ms", "times", "loss")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for row in rows:
+        figures = (f"{row.megabytes:.1f}", f"{row.milliseconds:.1f}", f"{row.times_faster:.2f}", f"{row.loss:.4f}")
+        table.add_row("*" if row == chosen else "", row.name, *figures)
+    stdout().print(table)
+
+
+def show_tuning(found: Tuning) -> None:
+    """What each graph runs with from now on, and how much faster than by default."""
+    table = plain_table("graph", "engine", "precision", "threads", "ms", "times")
+    for column in table.columns[3:]:
+        column.justify = "right"
+    for row in found.rows:
+        choice = row.choice
+        figures = (str(choice.threads), f"{row.milliseconds:.1f}", f"{row.times_faster:.2f}")
+        table.add_row(row.task, choice.engine, choice.precision, *figures)
+    out = stdout()
+    out.print(table)
+    if any(row.task == "image" for row in found.rows):
+        out.print(Text(f"{number(found.batch_size, 'picture')} at once."))
 
 
 def show_bundle(described: Mapping[str, Any]) -> None:

@@ -18,7 +18,8 @@ from open_autoglm.bundle import Bundle
 from open_autoglm.errors import BundleError, TextError
 from open_autoglm.runtime.model import Model
 
-from .parity import SENTENCES, smooth_pictures
+from .parity import smooth_pictures
+from .sentences import SENTENCES
 
 # Two correct resizers round a pixel differently; a sentence has no such excuse.
 LOWEST_COSINE = {"pictures": 0.999, "sentences": 0.9999}

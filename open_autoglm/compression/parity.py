@@ -21,20 +21,11 @@ from open_autoglm.runtime.engine import Engine
 from open_autoglm.runtime.images import Preprocessing
 from open_autoglm.runtime.similarity import Queries, Words, read_similarity, unit
 
+from .sentences import SENTENCES
+
 # fp32: what two correct kernels may differ by. int8: where neighbours in a ranking start to swap.
 LOWEST_COSINE = {"fp32": 0.9999, "int8": 0.97}
 MOST_APART = 1e-3  # of two scores, relative to the largest where that is above 1
-
-SENTENCES = (
-    "dog",
-    "a photo of a bicycle",
-    "two red apples on a wooden table beside a window",
-    "An old man in a blue jacket is reading a newspaper at the railway station, waiting for his train.",
-    "sunset over the sea",
-    "IMG_2041 (copy).jpg",
-    "the kitchen sink is full of dirty plates, cups and cutlery after yesterday's long dinner with friends",
-    "不明",
-)
 
 
 def image_parity(model: OpenAutoGLM, preprocessing: Preprocessing, bundle: Bundle, graph: Graph) -> dict[str, float]:

@@ -1,25 +1,37 @@
-"""Quantises exported graphs.
+"""Quantises graphs of tokens: weights int8 per channel, activations int8 as they come (dynamic).
 
-So far one way, for text: weights int8 per channel, activations int8 as they come (dynamic).
+Pictures' graphs are another matter: ``static_int8``. It knows nothing about bundles or how good the result is.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
+from open_autoglm.errors import BundleError
+
 HEAD = "text_head"  # as the exporter notes where in the model a node comes from
 
 
-def dynamic_int8(proto: onnx.ModelProto) -> onnx.ModelProto:
+def dynamic_int8(proto: onnx.ModelProto, leave: Collection[str] = ()) -> onnx.ModelProto:
     """The same graph with the tower's matrix products in int8; the original is left as it was.
 
-    The head stays in float: it is small, and its rounding would go into every vector undiluted.
+    The head, and products with the weights named in ``leave``, stay in float: a head is small, and its rounding would
+    go into every vector undiluted. Raises BundleError where no product has constant weights.
     """
-    head = [node.name for node in proto.graph.node if any(HEAD in prop.value for prop in node.metadata_props)]
+    constants = {initializer.name for initializer in proto.graph.initializer}
+    products = [node for node in proto.graph.node if node.op_type == "MatMul" and node.input[1] in constants]
+    if not products:
+        raise BundleError("The graph has no product with constant weights: it cannot be quantised.")
+    head = [
+        node.name
+        for node in products
+        if node.input[1] in leave or any(HEAD in prop.value for prop in node.metadata_props)
+    ]
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         onnx.save(proto, source)

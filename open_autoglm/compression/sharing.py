@@ -1,4 +1,4 @@
-"""Takes out of a graph every weight that lies in ``model.safetensors`` already, so that it is stored once.
+"""Takes out of a graph every weight that lies in a file of tensors, so that it is stored once.
 
 It knows ONNX protos and named tensors; it knows nothing about models or bundles' other parts.
 """
@@ -15,7 +15,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from open_autoglm.bundle import SharedTensor
+from open_autoglm.bundle import WEIGHTS, SharedTensor
 from open_autoglm.weights import SCALE, Weights
 
 # Below this many elements a weight costs less inside the graph than an entry in the manifest.
@@ -32,8 +32,34 @@ def share_weights(proto: onnx.ModelProto, weights: Weights) -> dict[str, SharedT
         found = known.get(fingerprint(numpy_helper.to_array(initializer)))
         if found is not None:
             shared[initializer.name] = found
-            make_external(initializer)
+            make_external(initializer, found.file)
     return shared
+
+
+class TensorStore:
+    """Weights that several graphs have and ``model.safetensors`` has not, each once, for a ``file`` of their own."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.tensors: dict[str, NDArray[Any]] = {}
+        self._known: dict[Fingerprint, str] = {}
+
+    def take(self, proto: onnx.ModelProto) -> dict[str, SharedTensor]:
+        """Empties the graph's larger weights into the store; returns where each is found, by its name in the graph."""
+        shared = {}
+        for initializer in proto.graph.initializer:
+            if initializer.data_location == TensorProto.EXTERNAL or np.prod(initializer.dims) < SMALLEST:
+                continue
+            array = numpy_helper.to_array(initializer)
+            name = self._known.setdefault(fingerprint(array), self._unused(initializer.name))
+            self.tensors[name] = array
+            shared[initializer.name] = SharedTensor(name, stored=True, file=self.file)
+            make_external(initializer, self.file)
+        return shared
+
+    def _unused(self, name: str) -> str:
+        """A name that no other tensor has: those of two graphs may be alike."""
+        return name if name not in self.tensors else self._unused(name + "_")
 
 
 def gather_packed_rows(proto: onnx.ModelProto, weights: Weights) -> None:
@@ -98,7 +124,7 @@ class Fingerprint:
 
 def fingerprint(array: NDArray[Any]) -> Fingerprint:
     """What tells two tensors apart."""
-    data = np.ascontiguousarray(array)
+    data = np.asarray(array, order="C")  # ascontiguousarray would give a scalar a dimension
     return Fingerprint(data.dtype.str, data.shape, hashlib.blake2b(data.tobytes(), digest_size=16).digest())
 
 
@@ -116,10 +142,10 @@ def fingerprints(weights: Weights) -> Mapping[Fingerprint, SharedTensor]:
     return known
 
 
-def make_external(initializer: TensorProto) -> None:
+def make_external(initializer: TensorProto, file: str = WEIGHTS) -> None:
     """Leaves of a weight its name, type and shape; the runtime brings the data."""
     for data in ("raw_data", "float_data", "int32_data", "int64_data"):
         initializer.ClearField(data)
     initializer.data_location = TensorProto.EXTERNAL
     place = initializer.external_data.add()
-    place.key, place.value = "location", "model.safetensors"
+    place.key, place.value = "location", file

@@ -17,10 +17,12 @@ from open_autoglm.errors import SettingError
 from .efficientnet_lite import EfficientNetLiteConfig
 from .fusion_settings import FusionSettings
 from .generator_settings import GeneratorSettings
+from .narrow_bert import NarrowBertConfig
 
 T = TypeVar("T")
 
 AutoConfig.register(EfficientNetLiteConfig.model_type, EfficientNetLiteConfig, exist_ok=True)
+AutoConfig.register(NarrowBertConfig.model_type, NarrowBertConfig, exist_ok=True)
 
 
 class OpenAutoGLMConfig(PreTrainedConfig):

@@ -6,6 +6,8 @@ It turns normalised pixels into a feature map and a pooled vector; it knows noth
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPoolingAndNoAttention
+
+from open_autoglm.errors import SettingError
 
 # (expansion, channels, repeats, stride, kernel) of EfficientNet-B0 (Tan & Le, 2019, table 1), from which every
 # Lite size is scaled. Lite drops squeeze-and-excitation, uses ReLU6, and scales neither the stem nor the head.
@@ -28,7 +32,11 @@ STAGES = (
 
 
 class EfficientNetLiteConfig(PreTrainedConfig):
-    """Width and depth of an EfficientNet-Lite; lite0 is (1.0, 1.0), lite1 (1.0, 1.1), lite2 (1.1, 1.2)."""
+    """Width and depth of an EfficientNet-Lite; lite0 is (1.0, 1.0), lite1 (1.0, 1.1), lite2 (1.1, 1.2).
+
+    ``block_widths``: the inner channels of every block, of a tower that was pruned; 0 for a block that is gone. None
+    takes what the size has. The first block has as many as the stem.
+    """
 
     model_type = "efficientnet_lite"
 
@@ -40,6 +48,7 @@ class EfficientNetLiteConfig(PreTrainedConfig):
         hidden_size: int = 1280,
         num_channels: int = 3,
         batch_norm_eps: float = 1e-3,
+        block_widths: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
         self.width = width
@@ -48,6 +57,7 @@ class EfficientNetLiteConfig(PreTrainedConfig):
         self.hidden_size = hidden_size
         self.num_channels = num_channels
         self.batch_norm_eps = batch_norm_eps
+        self.block_widths = None if block_widths is None else list(block_widths)
         super().__init__(**kwargs)
 
 
@@ -56,6 +66,49 @@ def scaled_channels(channels: int, width: float) -> int:
     wanted = channels * width
     rounded = max(8, int(wanted + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * wanted else rounded
+
+
+@dataclass(frozen=True)
+class BlockShape:
+    """An inverted residual block's channels, kernel and stride; ``inner`` 0 for one that is gone."""
+
+    inputs: int
+    inner: int
+    outputs: int
+    kernel: int
+    stride: int
+    expands: bool
+
+    @property
+    def residual(self) -> bool:
+        """Whether the input is added to what the block makes of it."""
+        return self.stride == 1 and self.inputs == self.outputs
+
+
+def block_shapes(config: EfficientNetLiteConfig) -> list[BlockShape]:
+    """The tower's blocks, first to last. SettingError for ``block_widths`` that do not fit."""
+    shapes = list(full_shapes(config))
+    widths = config.block_widths
+    if widths is None:
+        return shapes
+    if len(widths) != len(shapes):
+        raise SettingError(f"block_widths has {len(widths)} numbers, and the tower {len(shapes)} blocks.")
+    for number, (shape, width) in enumerate(zip(shapes, widths, strict=True)):
+        if width < 0 or (width == 0 and not shape.residual) or (not shape.expands and width != shape.inputs):
+            raise SettingError(f"block_widths: block {number} cannot have {width} inner channels.")
+    return [replace(shape, inner=width) for shape, width in zip(shapes, widths, strict=True)]
+
+
+def full_shapes(config: EfficientNetLiteConfig) -> Iterator[BlockShape]:
+    """The blocks of the size, with all their channels."""
+    inputs = config.stem_channels
+    for number, (expansion, channels, repeats, stride, kernel) in enumerate(STAGES):
+        outputs = scaled_channels(channels, config.width)
+        fixed = number in (0, len(STAGES) - 1)  # Lite keeps the first and the last stage at one block
+        for repeat in range(repeats if fixed else math.ceil(repeats * config.depth)):
+            first = stride if repeat == 0 else 1
+            yield BlockShape(inputs, inputs * expansion, outputs, kernel, first, expands=expansion != 1)
+            inputs = outputs
 
 
 class Convolution(nn.Module):
@@ -97,13 +150,13 @@ class Convolution(nn.Module):
 class InvertedResidual(nn.Module):
     """Expand, convolve each channel alone, project; added to the input where the shapes agree (MobileNetV2)."""
 
-    def __init__(self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int, eps: float) -> None:
+    def __init__(self, shape: BlockShape, eps: float) -> None:
         super().__init__()
-        hidden = inputs * expansion
-        self.expand = Convolution(inputs, hidden, 1, 1, 1, eps, act=True) if expansion != 1 else nn.Identity()
-        self.depthwise = Convolution(hidden, hidden, kernel, stride, hidden, eps, act=True)
-        self.project = Convolution(hidden, outputs, 1, 1, 1, eps, act=False)
-        self.residual = stride == 1 and inputs == outputs
+        inner = shape.inner
+        self.expand = Convolution(shape.inputs, inner, 1, 1, 1, eps, act=True) if shape.expands else nn.Identity()
+        self.depthwise = Convolution(inner, inner, shape.kernel, shape.stride, inner, eps, act=True)
+        self.project = Convolution(inner, shape.outputs, 1, 1, 1, eps, act=False)
+        self.residual = shape.residual
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.project(self.depthwise(self.expand(x)))
@@ -121,17 +174,10 @@ class EfficientNetLiteModel(PreTrainedModel):
         super().__init__(config)
         eps = config.batch_norm_eps
         self.stem = Convolution(config.num_channels, config.stem_channels, 3, 2, 1, eps, act=True)
-        blocks: list[nn.Module] = []
-        inputs = config.stem_channels
-        for number, (expansion, channels, repeats, stride, kernel) in enumerate(STAGES):
-            outputs = scaled_channels(channels, config.width)
-            fixed = number in (0, len(STAGES) - 1)  # Lite keeps the first and the last stage at one block
-            count = repeats if fixed else math.ceil(repeats * config.depth)
-            for repeat in range(count):
-                blocks.append(InvertedResidual(inputs, outputs, expansion, kernel, stride if repeat == 0 else 1, eps))
-                inputs = outputs
-        self.blocks = nn.Sequential(*blocks)
-        self.head = Convolution(inputs, config.hidden_size, 1, 1, 1, eps, act=True)
+        shapes = block_shapes(config)
+        # A block that is gone keeps its place, so that the others keep their weights' names.
+        self.blocks = nn.Sequential(*(InvertedResidual(one, eps) if one.inner else nn.Identity() for one in shapes))
+        self.head = Convolution(shapes[-1].outputs, config.hidden_size, 1, 1, 1, eps, act=True)
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:

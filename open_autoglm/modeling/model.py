@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,8 +17,8 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel, SiglipTextConfi
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
-from open_autoglm.bundle import WEIGHTS, find_bundle
-from open_autoglm.errors import SettingError
+from open_autoglm.bundle import MANIFEST, WEIGHTS, find_bundle, read_manifest
+from open_autoglm.errors import BundleError, SettingError
 from open_autoglm.runtime import lexicon
 from open_autoglm.runtime.generating import Rules, generate
 from open_autoglm.runtime.generation_settings import GenerationSettings
@@ -29,12 +30,14 @@ from .configuration import OpenAutoGLMConfig
 from .efficientnet_lite import EfficientNetLiteConfig, EfficientNetLiteModel
 from .generation import Generator, TorchSteps
 from .heads import ImageConcepts, TextConcepts, make_head
+from .narrow_bert import NarrowBertConfig, NarrowBertModel
 from .regions import grid_boxes
 from .similarity import SIMILARITIES, Bilinear, Features, Parts
 from .text import TextEncoder
 from .vision import VisionEncoder
 
 AutoModel.register(EfficientNetLiteConfig, EfficientNetLiteModel, exist_ok=True)
+AutoModel.register(NarrowBertConfig, NarrowBertModel, exist_ok=True)
 AutoModel.register(SiglipTextConfig, SiglipTextModel, exist_ok=True)  # transformers knows it as half a model only
 
 
@@ -89,8 +92,13 @@ class OpenAutoGLM(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, name: Any, *args: Any, **kwargs: Any) -> OpenAutoGLM:
-        """From a bundle's name or directory, from any directory of ``save_pretrained``, or from a hub id."""
+        """From a bundle's name or directory, from any directory of ``save_pretrained``, or from a hub id.
+
+        Raises BundleError for a bundle of int8 graphs alone, which lacks the weights that they were made from.
+        """
         folder = find_bundle(name)
+        if folder is not None and (folder / MANIFEST).is_file():
+            refuse_int8_alone(folder)
         if folder is None or not (folder / WEIGHTS).is_file() or "state_dict" in kwargs:
             return super().from_pretrained(name if folder is None else folder, *args, **kwargs)
         weights = Weights(folder / WEIGHTS)
@@ -237,3 +245,13 @@ def given_boxes(features: Tensor, boxes: Tensor | None, mask: Tensor | None) -> 
 
 AutoConfig.register(OpenAutoGLMConfig.model_type, OpenAutoGLMConfig, exist_ok=True)
 AutoModel.register(OpenAutoGLMConfig, OpenAutoGLM, exist_ok=True)
+
+
+def refuse_int8_alone(folder: Path) -> None:
+    """Raises BundleError where a bundle's float graphs, and the weights that only they need, were left out."""
+    graphs = read_manifest(folder).graphs
+    if any("fp32" not in precisions for precisions in graphs.values()):
+        raise BundleError(
+            f"The bundle {folder} holds int8 graphs alone, without the weights that PyTorch needs: "
+            "use the bundle that it was made from."
+        )

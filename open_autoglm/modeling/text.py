@@ -29,7 +29,11 @@ class TextEncoder(nn.Module):
         states: Tensor = outputs.last_hidden_state
         if self.pooling == "pooler":
             return outputs.pooler_output, states
+        return self.pool(states, attention_mask), states
+
+    def pool(self, states: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """The features [B, hidden] of token states [B, T, hidden], the mean or the first."""
         if self.pooling == "first" or attention_mask is None:
-            return states[:, 0] if self.pooling == "first" else states.mean(dim=1), states
+            return states[:, 0] if self.pooling == "first" else states.mean(dim=1)
         weights = attention_mask.unsqueeze(-1).to(states.dtype)
-        return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1.0), states
+        return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1.0)

@@ -6,6 +6,7 @@ It joins a bundle's graphs, preprocessing and calibration; it knows nothing abou
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable
 from functools import cached_property
 from threading import Lock
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from open_autoglm.bundle import Bundle
+from open_autoglm.bundle import Bundle, Graph
 from open_autoglm.errors import BundleError, SettingError
 
 from .answers import Answer, Answering, Grounding
@@ -23,23 +24,30 @@ from .asking import AlignmentAnswers
 from .calibration import NONE_OF_THESE, Calibration, Match
 from .describing import Describing, Description
 from .engine import Engine
+from .engines import DEFAULT, check_engine
 from .fusion import FusionAnswering
 from .generation_settings import GenerationSettings
 from .images import ImageLimits, ImageSource, Preprocessing, prepare
 from .matching import Matching
+from .processor import NO_VNNI, lacks_vnni
 from .similarity import Queries, Similarity, Words, read_similarity
 from .text import TextTokenizer
+from .tuned import Tuned, read_tuned
 from .vocabulary import Vocabulary
 
 Floats = NDArray[np.float32]
 T = TypeVar("T")
+# Pictures embedded at once, where nothing was tuned: more of them take memory and no less time each.
+BATCH = 4
 
 
 class Model:
     """A bundle, ready to use; its graphs are loaded when first needed. Safe to use from several threads.
 
-    ``precision`` picks a graph by name (``fp32``, ``int8``) where the bundle has several; ``threads`` bounds the
-    cores one call may use.
+    ``precision`` picks a graph by name (``fp32``, ``int8``) where a task has several; ``threads`` bounds the cores one
+    call may use; ``engine`` is what runs the graphs (``onnxruntime``, ``openvino``). Each of them that is given wins
+    over what was ``tuned`` for this machine. By default the bundle says which precision is preferred, and a processor
+    that int8 graphs would lose numbers on takes ``fp32``.
     """
 
     def __init__(
@@ -48,6 +56,8 @@ class Model:
         limits: ImageLimits | None = None,
         precision: str | None = None,
         threads: int | None = None,
+        engine: str | None = None,
+        tuned: Tuned | None = None,
     ) -> None:
         manifest = bundle.manifest
         known = sorted({name for graphs in manifest.graphs.values() for name in graphs})
@@ -55,6 +65,8 @@ class Model:
             raise SettingError(f"{bundle.path} has no graph of precision {precision!r}; it has {', '.join(known)}.")
         if threads is not None:
             at_least_one("threads", threads)
+        if engine is not None:
+            check_engine(engine)
         self.bundle = bundle
         self.name = manifest.name
         self.space = manifest.space
@@ -63,6 +75,9 @@ class Model:
         self.limits = limits or ImageLimits()
         self._precision = precision
         self._threads = threads
+        self._kind = engine
+        self._tuned = tuned.tasks if tuned else {}
+        self.batch_size = tuned.batch_size if tuned else BATCH
         self._loading = Lock()
         self._engines: dict[str, Engine] = {}
         try:
@@ -75,8 +90,12 @@ class Model:
                 f"The bundle {bundle.path} has no usable preprocessing ({error}); make it again."
             ) from None
 
-    def embed_images(self, images: Iterable[ImageSource], batch_size: int = 16) -> Floats:
-        """Unit vectors [n, dimension] of whole pictures. ImageError names the first that cannot be used."""
+    def embed_images(self, images: Iterable[ImageSource], batch_size: int | None = None) -> Floats:
+        """Unit vectors [n, dimension] of whole pictures, ``batch_size`` of them at once.
+
+        ImageError names the first that cannot be used.
+        """
+        batch_size = self.batch_size if batch_size is None else batch_size
         sources = several(images, "pictures", alone=(str, bytes, os.PathLike, np.ndarray, Image))
         vectors = [
             self.embed_prepared(np.stack([self.prepare(image) for image in sources[start : start + batch_size]]))[:, 0]
@@ -228,9 +247,31 @@ class Model:
     def _engine(self, task: str) -> Engine:
         with self._loading:
             if task not in self._engines:
-                precision = self._precision if self._precision in self.bundle.manifest.graphs.get(task, {}) else None
-                self._engines[task] = Engine(self.bundle, self.bundle.graph(task, precision), self._threads)
+                self._engines[task] = self._load(task)
             return self._engines[task]
+
+    def _load(self, task: str) -> Engine:
+        tuned = self._tuned.get(task)
+        threads, kind = (tuned.threads, tuned.engine) if tuned else (None, DEFAULT)
+        graph = self._graph(task, tuned.precision if tuned else None)
+        return Engine(self.bundle, graph, self._threads or threads, self._kind or kind)
+
+    def _graph(self, task: str, tuned: str | None) -> Graph:
+        """The graph of the precision asked for, if the task has one; else the tuned one, or what the bundle prefers.
+
+        Vectors of all precisions of a bundle lie in one space: each is close enough to fp32, by its parity record, for
+        an index of one to be searched by the other.
+        """
+        there = self.bundle.manifest.graphs.get(task, {})
+        if self._precision in there:
+            return self.bundle.graph(task, self._precision)
+        if tuned in there:
+            return self.bundle.graph(task, tuned)
+        preferred = self.bundle.graph(task)
+        if self._precision is None and "fp32" in there and preferred is there.get("int8") and lacks_vnni():
+            warnings.warn(NO_VNNI, RuntimeWarning, stacklevel=2)
+            return self.bundle.graph(task, "fp32")
+        return preferred
 
 
 def several(values: Iterable[T], what: str, alone: tuple[type, ...]) -> list[T]:
@@ -250,6 +291,8 @@ def at_least_one(name: str, value: int) -> int:
 def load(name: str | os.PathLike[str] = "open-autoglm-base", **settings: Any) -> Model:
     """Opens a bundle, by directory or shipped name, as a Model; ``settings`` are the Model's own.
 
-    Raises BundleError when it is missing, damaged, foreign or newer than this program.
+    What ``autoglm tune`` chose for it on this machine is used. Raises BundleError when it is missing, damaged, foreign
+    or newer than this program.
     """
-    return Model(Bundle.open(name), **settings)
+    bundle = Bundle.open(name)
+    return Model(bundle, **{"tuned": read_tuned(bundle), **settings})

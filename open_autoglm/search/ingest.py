@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BundleError, ImageError
+from ..runtime.engine import available_cores
 from ..runtime.images import prepare, size, taken
 from .facts import Facts
 from .gone import remove_gone
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-BATCH = 16  # pictures embedded and stored at once
-READERS = 2
+BATCH = 16  # pictures stored at once
+MOST_READERS = 8
 AHEAD = 2 * BATCH  # pictures read before they are asked for: bounds the memory
 CHUNK = 256
 
@@ -100,7 +101,7 @@ class Ingest:
         self._total = len(scan.files)
         self._metadata = {found.key: self._facts.of(found.path, found.root) for found in scan.files}
         waiting = [found for chunk in chunks(scan.files, CHUNK) for found in self._sift(chunk)]
-        with ThreadPoolExecutor(READERS, "read") as pool:
+        with ThreadPoolExecutor(readers(), "read") as pool:
             for batch in chunks(in_order(pool, self._read, waiting, AHEAD), BATCH):
                 self._settle(batch)
         removed = remove_gone(self._store, scan)
@@ -194,7 +195,9 @@ class Ingest:
 
     def _embed(self, prepared: list[NDArray[np.uint8]]) -> NDArray[np.float16]:
         """The vectors [n, views, dimension] of pictures, fit to be stored."""
-        vectors = self._model.embed_prepared(np.stack(prepared))
+        size = self._model.batch_size
+        batches = (np.stack(prepared[start : start + size]) for start in range(0, len(prepared), size))
+        vectors = np.concatenate([self._model.embed_prepared(pixels) for pixels in batches])
         expected = (len(prepared), self._store.views, self._store.dimension)
         if vectors.shape != expected or not np.isfinite(vectors).all():
             raise BundleError(
@@ -232,6 +235,11 @@ class Ingest:
             self._skipped.append(Skipped(shown_path(found.path), reason))
         if self._progress:
             self._progress(Progress(self._counts.total(), self._total, shown_path(found.path)))
+
+
+def readers() -> int:
+    """Threads that read and decode: they share the cores with the model, and two keep it fed where there is one."""
+    return max(2, min(MOST_READERS, available_cores()))
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -1,0 +1,116 @@
+"""Runs a graph with OpenVINO, which takes a graph only whole: the bundle's weights are put into it first.
+
+It knows OpenVINO's settings and where its reading of ONNX is inexact; it knows nothing about the other engines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from open_autoglm.bundle import Bundle, Graph
+from open_autoglm.errors import EXTRAS, BundleError, MissingExtra
+
+from .session import Arrays, first_line, shared_weights
+
+EXTRA = "openvino"
+SHAPES = 32  # input shapes whose compiled steps are kept; by default it is thousands
+
+
+class OpenVinoSession:
+    """A graph in OpenVINO on the CPU, computing in the graph's own precision."""
+
+    def __init__(self, bundle: Bundle, graph: Graph, threads: int) -> None:
+        import openvino
+
+        path = bundle.path / graph.file
+        try:
+            model = openvino.Core().read_model(whole(bundle, graph), b"")
+            keep_antialiasing(model)
+            self._compiled = openvino.Core().compile_model(model, "CPU", settings(threads))
+        except Exception as error:  # OpenVINO raises RuntimeError for nearly everything, protobuf its own classes
+            raise BundleError(
+                f"OpenVINO cannot load the graph {path} ({first_line(error)}); use the engine onnxruntime."
+            ) from error
+        self.names: Sequence[str] = tuple(output.get_any_name() for output in self._compiled.outputs)
+        self._idle: list[Any] = []  # a request serves one call at a time, and holds the memory of one
+        self._lock = Lock()
+
+    @staticmethod
+    def check() -> None:
+        """Raises MissingExtra where it is not installed."""
+        if any(find_spec(package) is None for package in EXTRAS[EXTRA]):
+            raise MissingExtra("The engine openvino", EXTRA)
+
+    def outputs(self, names: Sequence[str], inputs: Arrays) -> list[NDArray[Any]]:
+        """As ``Session``."""
+        with self._request() as request:
+            request.infer(dict(inputs), share_inputs=True)
+            return [np.array(request.get_tensor(name).data) for name in names]
+
+    @contextmanager
+    def _request(self) -> Iterator[Any]:
+        with self._lock:
+            request = self._idle.pop() if self._idle else self._compiled.create_infer_request()
+        try:
+            yield request
+        finally:
+            with self._lock:
+                self._idle.append(request)
+
+
+def settings(threads: int) -> dict[str, Any]:
+    """How every graph is run."""
+    return {
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+        "INFERENCE_NUM_THREADS": threads,
+        # float32 stays float32 where the processor would rather have bfloat16: parity was measured so.
+        "INFERENCE_PRECISION_HINT": "f32",
+        # Other work shares the cores: decoding, or a second model.
+        "ENABLE_CPU_PINNING": False,
+        "CPU_RUNTIME_CACHE_CAPACITY": SHAPES,
+    }
+
+
+def whole(bundle: Bundle, graph: Graph) -> bytes:
+    """The graph's file with its weights put in."""
+    import onnx
+
+    proto = onnx.load(str(bundle.path / graph.file), load_external_data=False)
+    shared = dict(shared_weights(bundle, graph))
+    for initializer in proto.graph.initializer:
+        if initializer.name in shared:
+            filled = onnx.numpy_helper.from_array(shared.pop(initializer.name), initializer.name)
+            initializer.CopyFrom(filled)
+    content: bytes = proto.SerializeToString()
+    return content
+
+
+def keep_antialiasing(model: Any) -> None:
+    """Gives shrinking its low-pass filter back, which OpenVINO drops when it reads ONNX.
+
+    It turns a linear Resize with ``antialias`` into a mode that has none; Pillow's, with the same filter, it has too.
+    """
+    from openvino import opset11 as ops
+
+    for node in model.get_ordered_ops():
+        if node.get_type_name() != "Interpolate" or not node.get_attributes()["antialias"]:
+            continue
+        if node.get_attributes()["mode"] != "linear_onnx":
+            raise ValueError(f"it resizes with an antialiased {node.get_attributes()['mode']}")
+        height, width = (size.get_length() for size in list(node.get_output_partial_shape(0))[2:])
+        pillow = ops.interpolate(
+            node.input_value(0),
+            ops.constant(np.array([height, width])),
+            "bilinear_pillow",
+            "sizes",
+            axes=ops.constant(np.array([2, 3])),
+        )
+        node.output(0).replace(pillow.output(0))
