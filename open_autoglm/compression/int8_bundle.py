@@ -105,8 +105,8 @@ def quantise_bundle(
     ``parity`` has ``mean_cosine`` and ``lowest_cosine``, or the share of ``same_answers`` of so many ``compared``;
     ``speedup`` over the float graph; ``bytes``, those of the tensors that only it needs included; ``float_layers``.
     A graph that keeps less than it must stays in float, and is noted. The embedding space stays the same, so that an
-    index made with fp32 is searched with int8. ``report`` hears of each step. Raises BundleError where no graph could be quantised or the
-    bundle cannot be written, ImageError for a picture that cannot be used.
+    index made with fp32 is searched with int8. ``report`` hears of each step. Raises BundleError where no graph could
+    be quantised or the bundle cannot be written, ImageError for a picture that cannot be used.
     """
     settings = settings or Int8Settings()
     model = Model(source, precision="fp32")
