@@ -52,7 +52,7 @@ test: $(DEV)
 	  echo "Installing the browser for the page's tests"; \
 	  apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; fi
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(DEV)
 	$(BIN)/ruff check .

@@ -59,8 +59,8 @@ def settings(folder: Path, **changes: Any) -> dict[str, Any]:
             "augmentation": None,
             "questions": 2,
         },
-        "optimisation": {"learning_rate": 4e-3, "epochs": 100, "batch_size": 12},
-        "evaluation": {"every": 100},
+        "optimisation": {"learning_rate": 4e-3, "epochs": 150, "batch_size": 12},
+        "evaluation": {"every": 150},
     } | changes
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,22 @@ def test_an_engine_serves_several_threads_and_batches_of_several_sizes() -> None
     for count, vectors in zip(counts, found, strict=True):
         assert np.allclose(vectors, wanted[:count], atol=1e-5)
     assert np.array_equal(wanted, kept)  # the caller's own: no later run writes into it
+
+
+def test_signals_are_still_handled_when_engines_have_come_and_gone() -> None:
+    program = f"""
+import signal
+from open_autoglm.bundle import Bundle
+from open_autoglm.runtime.engine import Engine
+bundle = Bundle.open({str(GROCERY)!r})
+engines = [Engine(bundle, bundle.graph("text"), kind="openvino") for _ in range(2)]
+while engines:
+    del engines[0]
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+signal.raise_signal(signal.SIGUSR1)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "handled\n"), ended.stderr
 
 
 def test_the_memory_that_one_large_batch_took_is_not_what_a_default_model_asks_for() -> None:

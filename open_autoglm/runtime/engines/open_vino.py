@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib.util import find_spec
 from threading import Lock
 from typing import Any
@@ -27,13 +28,11 @@ class OpenVinoSession:
     """A graph in OpenVINO on the CPU, computing in the graph's own precision."""
 
     def __init__(self, bundle: Bundle, graph: Graph, threads: int) -> None:
-        import openvino
-
         path = bundle.path / graph.file
         try:
-            model = openvino.Core().read_model(whole(bundle, graph), b"")
+            model = core().read_model(whole(bundle, graph), b"")
             keep_antialiasing(model)
-            self._compiled = openvino.Core().compile_model(model, "CPU", settings(threads))
+            self._compiled = core().compile_model(model, "CPU", settings(threads))
         except Exception as error:  # OpenVINO raises RuntimeError for nearly everything, protobuf its own classes
             raise BundleError(
                 f"OpenVINO cannot load the graph {path} ({first_line(error)}); use the engine onnxruntime."
@@ -63,6 +62,19 @@ class OpenVinoSession:
         finally:
             with self._lock:
                 self._idle.append(request)
+
+
+@cache
+def core() -> Any:
+    """The one that the whole process uses, to its end.
+
+    Each ``Core`` gives the calling thread another stack for signal handlers, and puts the one before back when it goes.
+    Of two that go in the order they came, the second puts back what is no longer there: the next signal that Python
+    handles, a Ctrl-C, then ends the process.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def settings(threads: int) -> dict[str, Any]:
