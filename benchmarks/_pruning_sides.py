@@ -83,7 +83,7 @@ def sentences(bundle: Bundle, groceries: Path, count: int, seed: int) -> list[st
 
 def times_faster(full: Bundle, less: Bundle, graph: str, rounds: int) -> float:
     """The median of the full bundle's time over the other's, on one picture or sentence, run in turn."""
-    engines = [Engine(bundle, bundle.graph(graph, "fp32"), threads=1) for bundle in (full, less)]
+    engines = [Engine(bundle, bundle.graph(graph), threads=1) for bundle in (full, less)]
     given = inputs(full, graph)
     ratios = []
     for number in range(rounds + 2):
@@ -109,6 +109,11 @@ def seconds(engine: Engine, given: dict[str, NDArray[Any]]) -> float:
         engine.run(**given)
         runs += 1
     return (time.perf_counter() - start) / runs
+
+
+def size_mb(bundle: Bundle) -> float:
+    """Megabytes of all its files."""
+    return sum(path.stat().st_size for path in bundle.path.rglob("*") if path.is_file()) / 1e6
 
 
 def deflated_mb(bundle: Bundle) -> float:

@@ -36,9 +36,10 @@ from transformers import (
 )
 
 import open_autoglm
-from open_autoglm.bundle import Bundle, shipped_folder
+from open_autoglm.bundle import Bundle, Graph, shipped_folder
 from open_autoglm.compression import bundling, importing
 from open_autoglm.compression.importing import import_checkpoint
+from open_autoglm.compression.parity import compared
 from open_autoglm.errors import BundleError
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "photo", "of", "dog", "cat", "red", "and", "blue"]
@@ -303,3 +304,12 @@ def test_a_graph_that_is_not_its_model_is_refused(saved: Path, monkeypatch: pyte
     export = getattr(bundling, f"export_{side}")
     monkeypatch.setattr(bundling, f"export_{side}", other)
     refused(saved, f"graph onnx/{side}.fp32.onnx differs from its model")
+
+
+def test_a_cell_that_sees_nothing_is_alike_in_graph_and_model_only_where_both_see_nothing() -> None:
+    graph = Graph("onnx/cells.fp32.onnx", {}, {}, {})
+    nothing, something = np.zeros((2, 3), np.float32), np.eye(2, 3, dtype=np.float32)
+    seen = np.concatenate([nothing[:1], something[1:]])
+    assert compared(seen, seen, graph, "fp32")["lowest_cosine"] == 1
+    with pytest.raises(BundleError, match=r"lowest cosine 0\.0000"):
+        compared(seen, something, graph, "fp32")

@@ -78,7 +78,7 @@ def recipe(folder: Path, steps: int, **changes: Any) -> DetectorRecipe:
 
 
 def test_it_learns_eight_pictures_and_becomes_a_proposer(tmp_path: Path) -> None:
-    outcome = train_detector(recipe(tmp_path, steps=120))
+    outcome = train_detector(recipe(tmp_path, steps=160))
     assert outcome.figures["recall_50"] >= 0.85
     assert outcome.detector is not None
     detector = load_detector(outcome.detector)
@@ -86,7 +86,7 @@ def test_it_learns_eight_pictures_and_becomes_a_proposer(tmp_path: Path) -> None
     found = [detector(pictures.pixels(number)) for number in range(8)]
     assert box_recall(found, [one.boxes for one in pictures.pictures]) >= 0.85
     with pytest.raises(TrainingError, match="is finished and has its detector"):
-        train_detector(recipe(tmp_path, steps=120))
+        train_detector(recipe(tmp_path, steps=160))
 
 
 def test_a_resumed_training_ends_as_one_that_was_never_stopped(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from open_autoglm.runtime.images import Preprocessing
 from open_autoglm.runtime.similarity import Queries, Words, read_similarity, unit
 
 from .sentences import SENTENCES
+from .static_int8 import cosines
 
 # fp32: what two correct kernels may differ by. int8: where neighbours in a ranking start to swap.
 LOWEST_COSINE = {"fp32": 0.9999, "int8": 0.97}
@@ -151,8 +152,8 @@ def normalised(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> torch
 
 
 def compared(wanted: NDArray[np.float32], got: NDArray[np.float32], graph: Graph, precision: str) -> dict[str, float]:
-    """The figures; BundleError where the two are not the same function."""
-    cosine = float((wanted * got).sum(axis=-1).min())
+    """The figures; BundleError where the two are not the same function. A cell that sees nothing is zero in both."""
+    cosine = float(cosines(wanted, got).min())
     if not cosine >= LOWEST_COSINE[precision]:
         raise BundleError(
             f"The graph {graph.file} differs from its model: lowest cosine {cosine:.4f}, "
