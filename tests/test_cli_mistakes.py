@@ -198,3 +198,8 @@ def test_verbose_shows_where_an_error_came_from(tmp_path: Path) -> None:
         result = autoglm(*words)
         assert result.exit_code == 2
         assert "Traceback" in result.stderr
+
+
+def test_nothing_is_said_to_be_certain() -> None:
+    said = [console.sureness(confidence) for confidence in (0.5, 0.994, 0.996, 1.0)]
+    assert said == ["50%", "99%", "over 99%", "over 99%"]

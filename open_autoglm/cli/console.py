@@ -111,10 +111,15 @@ def show_answer(answer: Answer) -> None:
     if answer.reason:
         out.print(Text(f"{UNKNOWN}. {answer.reason}"))
     else:
-        out.print(Text(f"{showable(answer.text or UNKNOWN)} ({answer.confidence:.0%} sure)"))
+        out.print(Text(f"{showable(answer.text or UNKNOWN)} ({sureness(answer.confidence)} sure)"))
     for box, score in zip(answer.regions.boxes.tolist(), answer.regions.scores.tolist(), strict=True):
         x0, y0, x1, y1 = (round(side) for side in box)
         out.print(Text(f"  {score:.0%}  from {x0},{y0} to {x1},{y1}"))
+
+
+def sureness(confidence: float) -> str:
+    """In percent; nothing is certain."""
+    return "over 99%" if round(100 * confidence) == 100 else f"{confidence:.0%}"
 
 
 def show_descriptions(described: Sequence[tuple[Path, Description]]) -> None:

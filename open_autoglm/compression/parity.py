@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from open_autoglm.bundle import Bundle, Graph
 from open_autoglm.errors import BundleError
-from open_autoglm.modeling import OpenAutoGLM, OpenAutoGLMConfig, OpenAutoGLMProcessor
+from open_autoglm.modeling import OpenAutoGLM, OpenAutoGLMProcessor
 from open_autoglm.modeling.cells import cell_sizes, image_cells
+from open_autoglm.modeling.processor import tokenized
 from open_autoglm.runtime.engine import Engine
 from open_autoglm.runtime.images import Preprocessing
 from open_autoglm.runtime.similarity import Queries, Words, read_similarity, unit
@@ -54,7 +55,7 @@ def cells_parity(model: OpenAutoGLM, preprocessing: Preprocessing, bundle: Bundl
 
 def text_parity(model: OpenAutoGLM, tokenizer: Any, bundle: Bundle, graph: Graph, precision: str) -> dict[str, float]:
     """Graph against model on sentences of several lengths, one batch; and on their words, where they are compared."""
-    inputs = tokenized(tokenizer, model.config)
+    inputs = tokenized(tokenizer, SENTENCES, model.config.max_text_tokens, model.config.pad_text)
     with torch.no_grad():
         side = model.text_side(**inputs)
     found = Engine(bundle, graph).outputs(list(graph.outputs), **arrays(inputs))
@@ -71,7 +72,7 @@ def fusion_parity(
 ) -> dict[str, dict[str, float]]:
     """Graphs against model on random boxes of smooth random pictures, some masked, and every sentence of ours."""
     preprocessing = processor.image_processor.preprocessing
-    inputs = tokenized(processor.tokenizer, model.config)
+    inputs = tokenized(processor.tokenizer, SENTENCES, model.config.max_text_tokens, model.config.pad_text)
     count = len(SENTENCES)
     pixels = smooth_pictures(count, preprocessing.height, preprocessing.width)
     random = np.random.default_rng(0)
@@ -106,7 +107,7 @@ def check_similarity(model: OpenAutoGLM, processor: OpenAutoGLMProcessor, bundle
     """Raises BundleError where the runtime, with the bundle's graphs, scores unlike the model."""
     preprocessing = processor.image_processor.preprocessing
     pixels = smooth_pictures(4, preprocessing.height, preprocessing.width)
-    inputs = tokenized(processor.tokenizer, model.config)
+    inputs = tokenized(processor.tokenizer, SENTENCES, model.config.max_text_tokens, model.config.pad_text)
     with torch.no_grad():
         images, texts = model.image_side(normalised(pixels, preprocessing)), model.text_side(**inputs)
         wanted = model.similarity(images, texts).numpy()
@@ -123,20 +124,6 @@ def check_similarity(model: OpenAutoGLM, processor: OpenAutoGLMProcessor, bundle
         raise BundleError(
             f"The {kind} similarity of the bundle is not its model's: scores differ by up to {apart:.4f}."
         )
-
-
-def tokenized(tokenizer: Any, config: OpenAutoGLMConfig) -> dict[str, torch.Tensor]:
-    """The sentences as the model is trained on them."""
-    batch = tokenizer(
-        list(SENTENCES),
-        padding="max_length" if config.pad_text else True,
-        truncation=True,
-        max_length=config.max_text_tokens,
-        return_attention_mask=True,
-        return_tensors="pt",
-    )
-    mask = torch.ones_like(batch["input_ids"]) if config.pad_text else batch["attention_mask"]
-    return {"input_ids": batch["input_ids"], "attention_mask": mask}
 
 
 def arrays(inputs: Mapping[str, torch.Tensor]) -> dict[str, NDArray[Any]]:

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from open_autoglm.errors import DataError, ImageError
 from open_autoglm.modeling import OpenAutoGLMImageProcessor, OpenAutoGLMProcessor
+from open_autoglm.modeling.processor import tokenized
 
 from .pictures import source_of
 from .records import Records
@@ -115,18 +116,7 @@ class PairCollator:
 
     def texts(self, captions: Sequence[str]) -> dict[str, torch.Tensor]:
         """``input_ids`` and ``attention_mask`` of the captions alone."""
-        encoded = self._tokenizer(
-            list(captions),
-            padding="max_length" if self._pad_text else True,
-            truncation=True,
-            max_length=self._max_tokens,
-            return_tensors="pt",
-        )
-        mask = encoded["attention_mask"]
-        return {
-            "input_ids": encoded["input_ids"],
-            "attention_mask": torch.ones_like(mask) if self._pad_text else mask,
-        }
+        return tokenized(self._tokenizer, captions, self._max_tokens, self._pad_text)
 
 
 def names_side(text: str) -> bool:

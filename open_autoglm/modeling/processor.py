@@ -10,6 +10,8 @@ from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 from transformers import AutoImageProcessor, AutoProcessor
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.image_processing_utils import BaseImageProcessor
@@ -67,6 +69,25 @@ class OpenAutoGLMProcessor(ProcessorMixin):
     def from_pretrained(cls, name: Any, *args: Any, **kwargs: Any) -> OpenAutoGLMProcessor:
         """From a bundle's name or directory, from any directory of ``save_pretrained``, or from a hub id."""
         return super().from_pretrained(find_bundle(name) or name, *args, **kwargs)
+
+
+def tokenized(
+    tokenizer: Any, sentences: Sequence[str], max_tokens: int = 128, pad_text: bool = False
+) -> dict[str, Tensor]:
+    """``input_ids`` and ``attention_mask`` int64 [B, T] of sentences, cut at ``max_tokens``, as the model takes them.
+
+    With ``pad_text`` (``OpenAutoGLMConfig.pad_text``) they are padded to that, and the padding is attended to.
+    """
+    batch = tokenizer(
+        list(sentences),
+        padding="max_length" if pad_text else True,
+        truncation=True,
+        max_length=max_tokens,
+        return_attention_mask=True,
+        return_tensors="pt",
+    )
+    mask = batch["attention_mask"]
+    return {"input_ids": batch["input_ids"], "attention_mask": torch.ones_like(mask) if pad_text else mask}
 
 
 AutoImageProcessor.register(OpenAutoGLMConfig, OpenAutoGLMImageProcessor, exist_ok=True)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import TypeVar
 
-import torch
 from torch import Tensor
 
 from open_autoglm.errors import SettingError
 from open_autoglm.modeling import OpenAutoGLMConfig, OpenAutoGLMProcessor
+from open_autoglm.modeling.processor import tokenized
 from open_autoglm.modeling.vision import resized
 from open_autoglm.runtime.images import ImageSource
 
@@ -47,7 +47,10 @@ class Calibration:
             (resized(processor.image_processor(list(part), return_tensors="pt")["pixel_values"], size),)
             for size, part in zip(cycle(sizes), parts(pictures, batch), strict=False)
         )
-        said = tuple(tokens(processor, config, part) for part in parts(sorted(sentences, key=len), batch))
+        said = tuple(
+            tuple(tokenized(processor.tokenizer, part, config.max_text_tokens, config.pad_text).values())
+            for part in parts(sorted(sentences, key=len), batch)
+        )
         return cls(shown, said)
 
     def batches(self, tower: str) -> Batches:
@@ -62,18 +65,3 @@ class Calibration:
 def parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     """Up to ``size`` items at a time."""
     return (items[start : start + size] for start in range(0, len(items), size))
-
-
-def tokens(
-    processor: OpenAutoGLMProcessor, config: OpenAutoGLMConfig, sentences: Sequence[str]
-) -> tuple[Tensor, Tensor]:
-    """Token ids and mask [B, T] of sentences as the model is trained on them."""
-    batch = processor.tokenizer(
-        list(sentences),
-        padding="max_length" if config.pad_text else True,
-        truncation=True,
-        max_length=config.max_text_tokens,
-        return_tensors="pt",
-    )
-    mask = batch["attention_mask"]
-    return batch["input_ids"], torch.ones_like(mask) if config.pad_text else mask

@@ -84,7 +84,8 @@ function inWords({ answer }) {
 }
 
 function sureness({ answer, confidence }) {
-  return `${answer === null ? "Only " : ""}${Math.round(100 * confidence)}% sure`;
+  const rounded = Math.round(100 * confidence);
+  return `${answer === null ? "Only " : ""}${rounded === 100 ? "over 99" : rounded}% sure`; // nothing is certain
 }
 
 const places = (count) => (count ? `${count} place${count === 1 ? "" : "s"} marked in the picture.` : "");
