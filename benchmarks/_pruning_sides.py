@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import itertools
 import time
 import zlib
 from collections.abc import Iterator
@@ -13,7 +11,6 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from PIL import Image, ImageEnhance
 
 from open_autoglm.bundle import WEIGHTS, Bundle
 from open_autoglm.runtime.engine import Engine
@@ -26,43 +23,7 @@ TEMPLATES = (
     "a close-up of a {}",
     "two {} on a table",
 )
-SMALLEST_CROP = 0.2
 TOKENS = 12
-
-
-def pictures(photos: list[bytes], count: int, seed: int) -> list[Image.Image]:
-    """Crops of photos at many scales, a third in other colours, a quarter of them four crops in one."""
-    random = np.random.default_rng(seed)
-    return [picture(photos, random, mosaic=number % 4 == 3, hue=number % 3 == 1) for number in range(count)]
-
-
-def picture(photos: list[bytes], random: np.random.Generator, mosaic: bool, hue: bool) -> Image.Image:
-    """One such picture."""
-    found = crop(photos, random)
-    if mosaic:
-        middle = [int(random.integers(120, 328)) for _ in range(2)]
-        edges = [((0, middle[axis]), (middle[axis], 448)) for axis in range(2)]
-        tiled = Image.new("RGB", (448, 448))
-        for (left, right), (top, bottom) in itertools.product(*edges):
-            tiled.paste(crop(photos, random).resize((right - left, bottom - top)), (left, top))
-        found = tiled
-    if hue:
-        planes = np.array(found.convert("HSV"))
-        planes[..., 0] += random.integers(256, dtype=np.uint8)
-        found = Image.fromarray(planes, "HSV").convert("RGB")
-    for change in (ImageEnhance.Brightness, ImageEnhance.Contrast):
-        found = change(found).enhance(random.uniform(0.6, 1.4))
-    return found
-
-
-def crop(photos: list[bytes], random: np.random.Generator) -> Image.Image:
-    """A part of a photo by chance, mirrored by chance."""
-    with Image.open(io.BytesIO(photos[int(random.integers(len(photos)))])) as photo:
-        whole = photo.convert("RGB")
-    width, height = (int(side * random.uniform(SMALLEST_CROP, 1)) for side in whole.size)
-    left, top = int(random.integers(whole.width - width + 1)), int(random.integers(whole.height - height + 1))
-    part = whole.crop((left, top, left + max(width, 1), top + max(height, 1)))
-    return part.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if random.random() < 0.5 else part
 
 
 def photos_of(groceries: Path, split: str) -> list[bytes]:

@@ -1,11 +1,12 @@
 """Pruned models beside the full one, in float and in int8: parameters, size, speed and quality.
 
 ``groceries``: the bundle trained on photos of groceries, measured by the share of them named right (``--split``).
-``base``: the shipped base bundle, measured by photo search on ``coco128/dev``, which nothing is fitted on; it has no
-training pictures here but the groceries'. Structured: 30 and 50 % of both towers' parameters (word embeddings, which
-stay, are not counted), fitted in closed form and then taught by the full model on training photos. Unstructured: 50
-and 80 % of the weights, without recovery. Speed: graphs run in turn with the full bundle's float ones, on one thread;
-``lost``: of the full float bundle's quality. Distillations are saved under ``--work`` and go on from there.
+``base``: the shipped base bundle, measured by photo search on ``coco128/dev``, which nothing is fitted on. Structured:
+30 and 50 % of each tower's parameters (word embeddings, which stay, are not counted), fitted in closed form and, for
+the groceries, then taught by the full model on the training photos; the base bundle has no such photos, and only what
+the closed form keeps on others is shown. Unstructured: 50 and 80 % of the weights, without recovery. Speed: graphs run
+in turn with the full bundle's float ones, on one thread; ``points_lost``: of the full float bundle's quality.
+Distillations are saved under ``--work`` and go on from there.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import argparse
 import copy
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from _pruning_sides import deflated_mb, photos_of, pictures, sentences, size_mb, times_faster
+import numpy as np
+from _pruning_sides import deflated_mb, photos_of, sentences, size_mb, times_faster
 from _record import record
 from grocery import groceries
+from numpy.typing import NDArray
 from photo_search import DATA, photos
 
 from open_autoglm.bundle import Bundle
@@ -39,16 +42,18 @@ from open_autoglm.runtime.model import Model
 
 TOWERS = {"vision": "image", "text": "text"}
 STRUCTURED, UNSTRUCTURED = (0.3, 0.5), (0.5, 0.8)
-FITTED, HELD_OUT = 192, 48  # pictures; sentences are four times as many
+FITTED, HELD_OUT = 192, 48  # pictures; sentences are six times as many
+PICTURES = {0.3: Distillation(600, 1e-4, size=256), 0.5: Distillation(600, 2e-4, size=224)}
+WORDS = {0.3: Distillation(600, 2e-4), 0.5: Distillation(600, 2e-4)}
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A bundle, the sizes that it is fitted at, what it is taught with, and how good it is by which figure."""
+    """A bundle, the sizes that it is fitted at, whether it is taught, and how good it is by which figure."""
 
     bundle: str
     sizes: tuple[int, ...]
-    lesson: Distillation
+    taught: bool
     quality: Callable[[Model], dict[str, float]]
     figure: str
 
@@ -60,33 +65,37 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="folder with grocery/ and coco128/")
     parser.add_argument("--split", default="val", choices=["val", "test"], help="of the groceries")
     parser.add_argument("--subjects", nargs="+", default=["groceries", "base"])
-    parser.add_argument("--steps", type=int, default=800, help="of distillation")
     parser.add_argument("--work", type=Path, default=Path("runs/pruning"), help="where models are kept")
     arguments = parser.parse_args()
     began = time.perf_counter()
-    quick, steps = arguments.quick, 2 if arguments.quick else arguments.steps
+    quick = arguments.quick
     known = {
         "groceries": Subject(
             "open-autoglm-grocery",
-            (288,),
-            Distillation(steps=steps, size=256),
+            (288, 224),
+            True,
             lambda model: groceries(model, arguments.data / "grocery", arguments.split, 10 if quick else 1),
             "fine_accuracy",
         ),
         "base": Subject(
             "open-autoglm-base",
             (224, 384, 512),
-            Distillation(steps=steps, size=288, smallest=0.15),
+            False,
             lambda model: photos(model, arguments.data / "coco128" / "dev.parquet"),
             "coco128_map",
         ),
     }
     figures: dict[str, float] = {}
     for name in ("groceries",) if quick else arguments.subjects:
-        folder = arguments.work / f"{name}-{steps}{'-quick' if quick else ''}"
+        folder = arguments.work / f"{name}{'-quick' if quick else ''}"
         found = measured(known[name], folder, arguments.data / "grocery", quick)
         figures |= {f"{name}_{key}": value for key, value in found}
-    settings = {"split": arguments.split, "steps": steps, "quick": quick}
+    settings = {
+        "split": arguments.split,
+        "pictures": {str(share): asdict(lesson) for share, lesson in PICTURES.items()},
+        "words": {str(share): asdict(lesson) for share, lesson in WORDS.items()},
+        "quick": quick,
+    }
     record("pruning", settings, figures, time.perf_counter() - began)
 
 
@@ -129,22 +138,26 @@ def pruned(
 ) -> Iterator[tuple[str, OpenAutoGLM]]:
     """The models by their names: one tower pruned, then both, then weights that are zero."""
     shown, bundle = photos_of(data, "train"), Bundle.open(subject.bundle)
+    order = np.random.default_rng(0).permutation(len(shown))
     fitted, held_out = (32, 16) if quick else (FITTED, HELD_OUT)
 
-    def material(count: int, seed: int, sizes: tuple[int, ...]) -> Calibration:
-        said = sentences(bundle, data, 4 * count, seed)
-        return Calibration.of(processor, full.config, pictures(shown, count, seed), said, sizes)
+    def material(rows: NDArray[np.int64], sizes: tuple[int, ...], seed: int) -> Calibration:
+        said = sentences(bundle, data, 6 * len(rows), seed)
+        return Calibration.of(processor, full.config, [shown[row] for row in rows], said, sizes)
 
-    fitting, measuring = material(fitted, 0, subject.sizes), material(held_out, 1, subject.sizes)
-    lessons = material(fitted if quick else 2 * len(shown), 2, (max(subject.sizes[0], 288),))
-    kinds = {"vision": Calibration(lessons.pictures), "text": Calibration((), lessons.sentences)}
+    fitting = material(order[:fitted], subject.sizes, 0)
+    measuring = material(order[fitted : fitted + held_out], subject.sizes[:1], 1)
+    lesson = material(order[:fitted] if quick else order, subject.sizes[:1], 0)
+    lessons = {"vision": Calibration(lesson.pictures), "text": Calibration((), lesson.sentences)}
     scans = {tower: sensitivity(full, tower, fitting, measuring) for tower in TOWERS}
     for share in STRUCTURED[:1] if quick else STRUCTURED:
         towers: dict[str, OpenAutoGLM] = {}
-        for tower in TOWERS:
-            less = prune(full, plan_for(scans[tower], share), fitting)
+        for tower, plans in {"vision": PICTURES, "text": WORDS}.items():
             name = f"{tower}_{share * 100:.0f}"
-            towers[tower] = distil(less, full, kinds[tower], subject.lesson, folder / name)
+            towers[tower] = less = prune(full, plan_for(scans[tower], share), fitting)
+            if subject.taught:
+                settings = replace(plans[share], steps=2) if quick else plans[share]
+                towers[tower] = distil(less, full, lessons[tower], settings, folder / name)
             yield name, towers[tower]
         yield f"both_{share * 100:.0f}", joined(towers)
     for share in () if quick else UNSTRUCTURED:

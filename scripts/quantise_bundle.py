@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from open_autoglm.bundle import Bundle
 from open_autoglm.compression.int8_bundle import Checks, Int8Settings, quantise_bundle
 from open_autoglm.compression.sentences import SENTENCES
+from open_autoglm.compression.static_int8 import StaticSettings
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 
@@ -32,6 +33,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=64, help="to calibrate with")
     parser.add_argument("--checked", type=int, default=32, help="pictures to compare on")
     parser.add_argument("--sentences", type=int, default=200, help="sentences to compare on, if the table has any")
+    parser.add_argument("--least-cosine", type=float, default=0.98, help="of picture graphs, where they are calibrated")
     parser.add_argument("--only", action="store_true")
     parser.add_argument("--any-speed", action="store_true", help="keep int8 graphs that are no faster")
     arguments = parser.parse_args()
@@ -40,7 +42,8 @@ def main() -> None:
         column(arguments.check, "image", arguments.checked, seed=1),
         column(arguments.check, "sentence", arguments.sentences, seed=1) or SENTENCES,
     )
-    settings = Int8Settings(only=arguments.only, least_speedup=0 if arguments.any_speed else 1)
+    static = StaticSettings(least_cosine=arguments.least_cosine)
+    settings = Int8Settings(static, only=arguments.only, least_speedup=0 if arguments.any_speed else 1)
     made = quantise_bundle(Bundle.open(arguments.bundle), arguments.to, checks, settings, overwrite=True, report=print)
     for task, figures in made.parity.items():
         print(task, ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
