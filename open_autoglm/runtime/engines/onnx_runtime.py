@@ -48,8 +48,9 @@ def session_options(threads: int) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    # Waiting threads must not burn the cores that decode the next pictures.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Within a run threads wait for each other awake, as a sentence's steps are shorter than it takes to wake one; after
+    # it they must not burn the cores that decode the next pictures.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     # A plan for every shape that ever came would be kept, which texts have many of, and saves nothing measurable. The
     # arena stays: it is as large as the largest batch, and without it a batch of pictures spends a third of its time
     # on getting its memory from the system again.
