@@ -43,7 +43,7 @@ from open_autoglm.runtime.model import Model
 TOWERS = {"vision": "image", "text": "text"}
 STRUCTURED, UNSTRUCTURED = (0.3, 0.5), (0.5, 0.8)
 FITTED, HELD_OUT = 192, 48  # pictures; sentences are six times as many
-PICTURES = {0.3: Distillation(600, 1e-4, size=256), 0.5: Distillation(600, 2e-4, size=224)}
+PICTURES = {0.3: Distillation(600, 1e-4, size=256), 0.5: Distillation(400, 2e-4, size=224)}
 WORDS = {0.3: Distillation(600, 2e-4), 0.5: Distillation(600, 2e-4)}
 
 
