@@ -1,0 +1,159 @@
+"""Cached values as bytes and back: msgpack, and an explicit list of arrays and dataclasses; never pickle.
+
+It knows formats and checksums; it knows nothing about tiers. What is damaged or foreign reads as nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass, fields
+from typing import Any
+
+import msgpack
+import numpy as np
+import xxhash
+
+from ..errors import SettingError
+from ..runtime.answers import Answer, Grounding
+from ..runtime.describing import Description
+from ..runtime.fusion import Looked
+from ..runtime.seeing import Seen
+from ..runtime.similarity import Queries, Words
+from .keys import Key
+
+VERSION = 1
+KINDS: dict[int, type[Any]] = {1: Grounding, 2: Answer, 3: Seen, 4: Looked, 5: Description, 6: Queries, 7: Words}
+CODES = {kind: code for code, kind in KINDS.items()}
+ARRAY = 0  # beside the kinds
+DTYPES = frozenset({"|b1", "|u1", "|i1", "<u2", "<i2", "<f2", "<u4", "<i4", "<f4", "<u8", "<i8", "<f8"})
+ALIGNED = 16  # bytes that arrays and what is before them are multiples of
+_HEAD = struct.Struct("<3sBd16sI")  # mark, version, when it expires, checksum, length of the msgpack part
+_MARK = b"OAC"
+_FACTS = struct.Struct("<dI")  # of the head, what the checksum is of
+START = _HEAD.size
+
+Packed = bytes | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A value as tiers hold it: itself, not to be changed, and packed; good until ``expires``, seconds since 1970.
+
+    Its arrays are views into ``packed`` and cannot be written to.
+    """
+
+    value: Any
+    packed: Packed
+    expires: float
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.packed)
+
+
+def pack(key: Key, value: Any, expires: float) -> Entry:
+    """A value for a key. SettingError for what cannot be cached.
+
+    Values are None, booleans, numbers, texts, bytes, numpy arrays, the dataclasses of ``KINDS``, and tuples, lists and
+    dictionaries of those; lists come back as tuples.
+    """
+    arrays = _Arrays()
+    try:
+        told = msgpack.packb(value, default=arrays.reduced, strict_types=True)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise SettingError(f"A {type(value).__name__} cannot be cached: {error}.") from error
+    parts = [told, bytes(-(START + len(told)) % ALIGNED), *arrays.parts]
+    packed = _sealed(key, b"".join(parts), len(told), expires)
+    return Entry(_value(memoryview(packed), len(told)), packed, expires)
+
+
+def unpack(key: Key, packed: Packed) -> Entry | None:
+    """What was packed for this very key; None for what is damaged, of another format or of another key."""
+    if len(packed) < START:
+        return None
+    view = memoryview(packed)
+    mark, version, expires, checksum, length = _HEAD.unpack_from(view)
+    if mark != _MARK or version != VERSION or checksum != _checksum(key, expires, length, view[START:]):
+        return None
+    try:
+        value = _value(view, length)
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        msgpack.UnpackException,
+    ):  # by this program's own mark, and yet of another shape
+        return None
+    return Entry(value, packed, expires)
+
+
+def renewed(key: Key, entry: Entry, expires: float) -> Entry:
+    """The same value, good until another time."""
+    length = _HEAD.unpack_from(entry.packed)[-1]
+    return Entry(entry.value, _sealed(key, memoryview(entry.packed)[START:], length, expires), expires)
+
+
+def _value(packed: memoryview, length: int) -> Any:
+    """What is packed, of which so many bytes are told by msgpack; the arrays are behind it."""
+    end = START + length
+    arrays = packed[end + -end % ALIGNED :].toreadonly()
+    return msgpack.unpackb(
+        packed[START:end],
+        ext_hook=lambda code, data: _restored(code, data, arrays),
+        use_list=False,
+        strict_map_key=False,
+    )
+
+
+def _sealed(key: Key, content: Packed, length: int, expires: float) -> bytes:
+    checksum = _checksum(key, expires, length, content)
+    return _HEAD.pack(_MARK, VERSION, expires, checksum, length) + content
+
+
+def _checksum(key: Key, expires: float, length: int, content: Packed) -> bytes:
+    """Of the key too: a value that a mix-up put under another key is none."""
+    state = xxhash.xxh3_128(key.text.encode() + b" " + _FACTS.pack(expires, length))
+    state.update(content)
+    return state.digest()
+
+
+class _Arrays:
+    """The arrays of one value, which are packed behind everything else."""
+
+    def __init__(self) -> None:
+        self.parts = list[bytes]()
+        self._length = 0
+
+    def reduced(self, value: Any) -> Any:
+        """What msgpack does not know, as a list or an extension of it; an array leaves its numbers here."""
+        if type(value) is tuple:
+            return list(value)
+        if isinstance(value, np.ndarray):
+            return msgpack.ExtType(ARRAY, msgpack.packb(self._put(value)))
+        code = CODES.get(type(value))
+        if code is None:
+            raise TypeError(f"it holds a {type(value).__name__}")
+        told = [getattr(value, field.name) for field in fields(value)]
+        return msgpack.ExtType(code, msgpack.packb(told, default=self.reduced, strict_types=True))
+
+    def _put(self, array: np.ndarray) -> tuple[str, tuple[int, ...], int]:
+        """An array's type, its shape, and how far behind the first array it begins."""
+        ordered = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        if ordered.dtype.str not in DTYPES:
+            raise TypeError(f"arrays of {array.dtype} are not kept")
+        start = self._length
+        filling = bytes(-ordered.nbytes % ALIGNED)
+        self.parts += [ordered.tobytes(), filling]
+        self._length += ordered.nbytes + len(filling)
+        return ordered.dtype.str, ordered.shape, start
+
+
+def _restored(code: int, data: bytes, content: memoryview) -> Any:
+    """What ``_Arrays.reduced`` made an extension of; ``content``: the arrays, one behind the other."""
+    told = msgpack.unpackb(data, ext_hook=lambda inner, more: _restored(inner, more, content), use_list=False)
+    if code != ARRAY:
+        return KINDS[code](*told)
+    dtype, shape, start = told
+    return np.frombuffer(content, np.dtype(dtype), math.prod(shape), start).reshape(shape)
