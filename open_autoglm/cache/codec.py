@@ -5,7 +5,6 @@ It knows formats and checksums; it knows nothing about tiers. What is damaged or
 
 from __future__ import annotations
 
-import math
 import struct
 from dataclasses import dataclass, fields
 from typing import Any
@@ -26,11 +25,15 @@ VERSION = 1
 KINDS: dict[int, type[Any]] = {1: Grounding, 2: Answer, 3: Seen, 4: Looked, 5: Description, 6: Queries, 7: Words}
 CODES = {kind: code for code, kind in KINDS.items()}
 ARRAY = 0  # beside the kinds
-DTYPES = frozenset({"|b1", "|u1", "|i1", "<u2", "<i2", "<f2", "<u4", "<i4", "<f4", "<u8", "<i8", "<f8"})
+DTYPES = {
+    name.encode(): np.dtype(name)
+    for name in ("|b1", "|u1", "|i1", "<u2", "<i2", "<f2", "<u4", "<i4", "<f4", "<u8", "<i8", "<f8")
+}
 ALIGNED = 16  # bytes that arrays and what is before them are multiples of
 _HEAD = struct.Struct("<3sBd16sI")  # mark, version, when it expires, checksum, length of the msgpack part
 _MARK = b"OAC"
 _FACTS = struct.Struct("<dI")  # of the head, what the checksum is of
+_ARRAY = struct.Struct("<3sQ")  # type and start of an array, before its shape
 START = _HEAD.size
 
 Packed = bytes | memoryview
@@ -79,13 +82,8 @@ def unpack(key: Key, packed: Packed) -> Entry | None:
         return None
     try:
         value = _value(view, length)
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-        msgpack.UnpackException,
-    ):  # by this program's own mark, and yet of another shape
-        return None
+    except (KeyError, TypeError, ValueError, struct.error, msgpack.UnpackException):
+        return None  # made by this program, by its mark, and yet of another shape
     return Entry(value, packed, expires)
 
 
@@ -114,9 +112,8 @@ def _sealed(key: Key, content: Packed, length: int, expires: float) -> bytes:
 
 def _checksum(key: Key, expires: float, length: int, content: Packed) -> bytes:
     """Of the key too: a value that a mix-up put under another key is none."""
-    state = xxhash.xxh3_128(key.text.encode() + b" " + _FACTS.pack(expires, length))
-    state.update(content)
-    return state.digest()
+    about = xxhash.xxh3_64_intdigest(key.text.encode() + b" " + _FACTS.pack(expires, length))
+    return xxhash.xxh3_128_digest(content, about)
 
 
 class _Arrays:
@@ -131,29 +128,31 @@ class _Arrays:
         if type(value) is tuple:
             return list(value)
         if isinstance(value, np.ndarray):
-            return msgpack.ExtType(ARRAY, msgpack.packb(self._put(value)))
+            return msgpack.ExtType(ARRAY, self._put(value))
         code = CODES.get(type(value))
         if code is None:
             raise TypeError(f"it holds a {type(value).__name__}")
         told = [getattr(value, field.name) for field in fields(value)]
         return msgpack.ExtType(code, msgpack.packb(told, default=self.reduced, strict_types=True))
 
-    def _put(self, array: np.ndarray) -> tuple[str, tuple[int, ...], int]:
-        """An array's type, its shape, and how far behind the first array it begins."""
+    def _put(self, array: np.ndarray) -> bytes:
+        """An array's type, how far behind the first array it begins, and its shape."""
         ordered = array.astype(array.dtype.newbyteorder("<"), copy=False)
-        if ordered.dtype.str not in DTYPES:
+        name = ordered.dtype.str.encode()
+        if name not in DTYPES:
             raise TypeError(f"arrays of {array.dtype} are not kept")
         start = self._length
         filling = bytes(-ordered.nbytes % ALIGNED)
         self.parts += [ordered.tobytes(), filling]
         self._length += ordered.nbytes + len(filling)
-        return ordered.dtype.str, ordered.shape, start
+        return _ARRAY.pack(name, start) + struct.pack(f"<{ordered.ndim}Q", *ordered.shape)
 
 
 def _restored(code: int, data: bytes, content: memoryview) -> Any:
     """What ``_Arrays.reduced`` made an extension of; ``content``: the arrays, one behind the other."""
+    if code == ARRAY:
+        name, start = _ARRAY.unpack_from(data)
+        shape = struct.unpack_from(f"<{(len(data) - _ARRAY.size) // 8}Q", data, _ARRAY.size)
+        return np.ndarray(shape, DTYPES[name], content, start)
     told = msgpack.unpackb(data, ext_hook=lambda inner, more: _restored(inner, more, content), use_list=False)
-    if code != ARRAY:
-        return KINDS[code](*told)
-    dtype, shape, start = told
-    return np.frombuffer(content, np.dtype(dtype), math.prod(shape), start).reshape(shape)
+    return KINDS[code](*told)

@@ -51,6 +51,14 @@ class GuardedTier:
                 self._owed = {Key(owed.parts[:2]) for owed in self._owed}
         return self._tried(self._reads, "read", self._pay, 0)
 
+    def complaint(self) -> str | None:
+        """Why the tier cannot be used at the moment, None where it can."""
+        try:
+            self._tier.get([Key.of("complaint")])
+        except Exception as error:  # as below
+            return self._sentence("read", error)
+        return None
+
     def close(self) -> None:
         self._tier.close()
 
@@ -84,10 +92,11 @@ class GuardedTier:
         with self._lock:
             self.errors += 1
         if breaker.failed():
-            log.warning(
-                "The %s cache cannot be %s (%s): answers stay right and take longer; it is tried again every %g s.",
-                self.name,
-                what,
-                " ".join(str(error).split()) or type(error).__name__,
-                breaker.rest,
-            )
+            log.warning("%s", self._sentence(what, error))
+
+    def _sentence(self, what: str, error: Exception) -> str:
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        return (
+            f"The {self.name} cache cannot be {what} ({reason}): answers stay right and take longer; "
+            f"it is tried again every {self._reads.rest:g} s."
+        )

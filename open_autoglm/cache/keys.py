@@ -43,7 +43,13 @@ class Key:
     @classmethod
     def parse(cls, text: str) -> Key:
         """The key whose ``text`` this is."""
-        return cls(tuple(unquote(part, errors="surrogatepass") for part in text.split(":")))
+        parts = text.split(":")
+        key = cls(tuple(unquote(part, errors="surrogatepass") for part in parts) if "%" in text else tuple(parts))
+        vars(key)["text"] = text  # it need not be escaped once more
+        return key
+
+    def __hash__(self) -> int:
+        return hash(self.text)
 
     def below(self, *parts: str) -> Key:
         """The key that goes on from this one."""

@@ -109,7 +109,7 @@ class PrefixCache:
         found = dict[Key, Entry]()
         for tier in reversed(self._tiers):
             found |= self._fresh(tier.below(prefix, most))
-        return {key: found[key].value for key in sorted(found, key=lambda key: key.parts)[:most]}
+        return {key: found[key].value for key in sorted(found, key=lambda key: key.text)[:most]}
 
     def invalidate(self, prefix: Key) -> int:
         """Forgets a key and all below it, in every tier, and what is being computed of it; at most how many there were.
@@ -119,6 +119,10 @@ class PrefixCache:
         self._flights.forget(prefix)
         # The lowest first: what is read from there meanwhile is handed upward and forgotten there.
         return max(tier.invalidate(prefix) for tier in reversed(self._tiers))
+
+    def complaints(self) -> list[str]:
+        """Why tiers cannot be used at the moment, a sentence each; values are right all the same."""
+        return [complaint for tier in self._tiers if (complaint := tier.complaint())]
 
     def statistics(self) -> dict[str, TierStatistics]:
         """By the tiers' names, in their order."""

@@ -29,6 +29,7 @@ from .stamps import LENGTH, Stamps, beginnings
 from .tier import Reading
 
 ROOT = f"autoglm:{VERSION}"
+ENTRY, STAMP, NAMES = f"{ROOT}:entry:", f"{ROOT}:stamp:", f"{ROOT}:names:"
 KEPT = 30 * 24 * 3600  # seconds that stamps and names live after their last use: longer than entries do
 AT_ONCE = 1_000  # names a command
 EVERY, SAMPLE = 16, 64  # so many writes apart, so many names are looked at whether they have an entry still
@@ -63,7 +64,7 @@ class RedisTier:
 
     def get(self, keys: Sequence[Key]) -> Reading:
         named = beginnings(keys)
-        stored = self._many([*map(entry_name, keys), *map(stamp_name, named)])
+        stored = self._many([f"{ENTRY}{key.text}" for key in keys] + [f"{STAMP}{name}" for name in named])
         stamps = Stamps(dict(zip(named, stored[len(keys) :], strict=True)))
         found = dict[Key, Entry]()
         for key, value in zip(keys, stored, strict=False):
@@ -145,7 +146,7 @@ class RedisTier:
         drawn = [name.decode() for name in drawn]
         pipe = self._server.pipeline(transaction=False)
         for name in drawn:
-            pipe.exists(f"{ROOT}:entry:{name}")
+            pipe.exists(ENTRY + name)
         if gone := [name for name, there in zip(drawn, pipe.execute(), strict=True) if not there]:
             self._server.zrem(names, *gone)
 
@@ -158,14 +159,14 @@ def opened(key: Key, value: bytes, stamps: Stamps) -> Entry | None:
 
 def entry_name(key: Key) -> str:
     """Where Redis keeps a value."""
-    return f"{ROOT}:entry:{key.text}"
+    return ENTRY + key.text
 
 
 def stamp_name(text: str) -> str:
     """Where Redis keeps the stamp of a beginning."""
-    return f"{ROOT}:stamp:{text}"
+    return STAMP + text
 
 
 def names_of(key: Key) -> str:
     """Where Redis keeps all names that begin with the key's first part."""
-    return f"{ROOT}:names:{key.text.partition(':')[0]}"
+    return NAMES + key.text.partition(":")[0]

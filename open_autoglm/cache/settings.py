@@ -71,9 +71,8 @@ class CacheSettings:
             )
         if wish is not None:
             return cls(folder=Path(wish))
-        # A user without a home has memory alone.
-        home = cache_folder()
-        return cls(folder=home.with_name("answers")) if home is not None else cls(tiers=(MEMORY,))
+        own = own_folder()
+        return cls(folder=own) if own is not None else cls(tiers=(MEMORY,))
 
 
 VARIABLES = (
@@ -82,6 +81,19 @@ VARIABLES = (
     ("AUTOGLM_CACHE_REDIS_TIMEOUT", "redis_timeout", 1),
 )
 LIFETIME = "AUTOGLM_CACHE_SECONDS"
+
+
+def own_folder() -> Path | None:
+    """The user's folder for it; None for a user without one that can be written to."""
+    tuned = cache_folder()
+    try:
+        if tuned is not None:
+            folder = tuned.with_name("answers")
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return folder if os.access(folder, os.W_OK) else None
+    except OSError:
+        return None
+    return None
 
 
 def amount(name: str, given: str) -> float:

@@ -6,7 +6,8 @@ It knows names and numbers; it knows nothing of where they are kept.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
+
+from xxhash import xxh3_128_digest
 
 from .keys import Key
 
@@ -25,7 +26,7 @@ class Stamps:
         if name not in self._digests:
             above, own = self.digest(parent(name)), self._found.get(name)
             there = above is not None and own is not None
-            self._digests[name] = blake2b(above + own, digest_size=LENGTH).digest() if there else None  # type: ignore[operator]
+            self._digests[name] = xxh3_128_digest(above + own) if there else None  # type: ignore[operator]
         return self._digests[name]
 
     def missing(self, names: Sequence[str]) -> list[str]:

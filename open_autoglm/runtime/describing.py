@@ -121,7 +121,7 @@ class Describing:
         return generate(self._steps(context), begun, rules)
 
     def _write(self, image: ImageSource, context: Floats, begun: list[int], rules: Rules) -> Generated:
-        """As ``write``; what prompts begin with is read once a picture, but for the last token: from that it goes on."""
+        """As ``write``; what prompts begin with is read once a picture, all but the last token: it goes on there."""
         *shared, last = begun
         if not shared:
             return self.write(context, begun, rules)
