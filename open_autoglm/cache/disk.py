@@ -26,6 +26,7 @@ LARGEST = 4  # of which one part of the bytes an entry may take
 ROOM = 0.9  # of the bytes: what is left when some had to go
 COARSE = 60.0  # seconds: when something was used is noted no finer, so that reading seldom writes
 REMEMBERED = 1_000  # invalidations that a lease may lie behind
+LONGEST_JOURNAL = 16 * 2**20  # bytes that the file of changes may have when they are in the database
 PATIENCE = 2.0  # seconds to wait for another process
 SCHEMA = (
     "CREATE TABLE entries (key TEXT PRIMARY KEY, expires REAL NOT NULL, used REAL NOT NULL, size INTEGER NOT NULL, "
@@ -182,6 +183,7 @@ def connected(path: Path) -> sqlite3.Connection:
                 raise Foreign
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
+        database.execute(f"PRAGMA journal_size_limit = {LONGEST_JOURNAL}")
         database.execute("PRAGMA recursive_triggers = ON")  # what is replaced counts as deleted
     except BaseException:
         database.close()

@@ -55,7 +55,7 @@ class RedisTier:
     def __init__(self, url: str, timeout: float, clock: Callable[[], float] = time.time) -> None:
         try:
             self._server = redis.Redis.from_url(
-                url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0)
+                url, protocol=2, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0)
             )
         except ValueError as error:
             raise SettingError(f"The address of the cache cannot be used ({error}): give redis://HOST:PORT.") from error

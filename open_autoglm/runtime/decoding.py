@@ -120,7 +120,11 @@ class Picture:
         except Exception as error:  # decoders fed with damaged data raise nearly anything
             raise _undecodable(self.name, error) from error
         turn = _UPRIGHT.get(self.orientation())
-        return image if turn is None else image.transpose(turn)
+        if turn is None:
+            return image
+        turned = image.transpose(turn)
+        turned.info.clear()  # it would be turned once more by whoever takes it for a picture
+        return turned
 
     def _decoded(self, at_least: int | None) -> Image.Image:
         if self.data is not None and at_least is not None:
