@@ -6,8 +6,8 @@ It knows formats and checksums; it knows nothing about tiers. What is damaged or
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import fields
+from typing import Any, NamedTuple
 
 import msgpack
 import numpy as np
@@ -39,8 +39,7 @@ START = _HEAD.size
 Packed = bytes | memoryview
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A value as tiers hold it: itself, not to be changed, and packed; good until ``expires``, seconds since 1970.
 
     Its arrays are views into ``packed`` and cannot be written to.

@@ -97,8 +97,11 @@ def own_folder() -> Path | None:
 
 
 def amount(name: str, given: str) -> float:
-    """A number that a variable gives; SettingError where it is none."""
+    """A number above 0 that a variable gives; SettingError where it is none."""
     try:
-        return float(given)
+        number = float(given)
     except ValueError:
-        raise SettingError(f"{name} is {given!r}: give a number.") from None
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise SettingError(f"{name} is {given!r}: give a number above 0.")
+    return number

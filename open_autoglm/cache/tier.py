@@ -6,15 +6,13 @@ It knows the shapes alone; it knows nothing of how a tier keeps anything.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from .codec import Entry
 from .keys import Key
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What a tier had of the keys asked for; ``lease``: when it was asked, for what is to be put there in return.
 
     None is no lease: nothing is put.
