@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import shutil
 import socket
 import statistics
 import subprocess
@@ -48,6 +49,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds and pictures, for a look")
     quick = parser.parse_args().quick
+    if shutil.which("redis-server") is None:
+        parser.error("redis-server is not installed: on Debian, apt-get install redis-server")
     rounds, pictures = (500, 4) if quick else (5_000, 16)
     started = time.perf_counter()
     figures: dict[str, float] = {}

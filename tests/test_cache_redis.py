@@ -40,7 +40,7 @@ class Right:
         return len(computed)
 
 
-def opened(url: str, clock: Callable[[], float] = time.monotonic, timeout: float = 0.3) -> Right:
+def opened(url: str, clock: Callable[[], float] = time.monotonic, timeout: float = 2.0) -> Right:
     return Right(PrefixCache([RedisTier(url, timeout)], breaker=lambda: Breaker(3, 5.0, clock)))
 
 
@@ -74,7 +74,7 @@ def test_gone_it_is_left_alone_after_three_failures_and_found_again(
 
 def test_slow_it_counts_as_gone(server: RedisServer) -> None:
     clock = Clock()
-    ask = opened(server.url, clock, timeout=0.05)
+    ask = opened(server.url, clock, timeout=0.4)
     assert ask(*KEYS[:2]) == 2
     with server.paused():
         for _ in range(50):
@@ -89,7 +89,7 @@ def test_slow_it_counts_as_gone(server: RedisServer) -> None:
 
 def test_an_invalidation_that_could_not_be_told_is_made_up_for(server: RedisServer) -> None:
     clock = Clock()
-    ask, witness = opened(server.url, clock, timeout=0.05), opened(server.url)
+    ask, witness = opened(server.url, clock, timeout=0.4), opened(server.url)
     assert ask(*KEYS) == 30
     with server.paused():
         assert ask.cache.invalidate(KEYS[0]) == 0
@@ -101,7 +101,7 @@ def test_an_invalidation_that_could_not_be_told_is_made_up_for(server: RedisServ
 
 def test_more_such_invalidations_than_are_remembered_forget_more(server: RedisServer) -> None:
     clock = Clock()
-    ask = opened(server.url, clock, timeout=0.05)
+    ask = opened(server.url, clock, timeout=0.4)
     other = Key.of("space", "another", "7")
     assert ask(*KEYS, other) == 31
     with server.paused():

@@ -73,7 +73,8 @@ class DiskTier:
                 rows += database.execute(f"SELECT key, used, packed FROM entries WHERE key IN ({marks})", names)  # noqa: S608
             stale = [(now, name) for name, used, _ in rows if used < now - COARSE]
             if stale:
-                with writing(database):
+                # Where another process writes, that this was used is not worth a miss.
+                with suppress(sqlite3.OperationalError), writing(database):
                     database.executemany("UPDATE entries SET used = ? WHERE key = ?", stale)
         named = {key.text: key for key in keys}
         for name, _, packed in rows:

@@ -31,7 +31,7 @@ class GuardedTier:
         self.errors = 0
         self._tier, self._reads, self._writes = tier, reads, writes
         self._lock = Lock()
-        self._owed: set[Key] = set()
+        self._owed: dict[Key, object] = {}  # to what tells it from the same one, owed again
 
     def get(self, keys: Sequence[Key]) -> Reading:
         return self._tried(self._reads, "read", lambda: self._paid(lambda: self._tier.get(keys)), Reading({}, None))
@@ -45,10 +45,10 @@ class GuardedTier:
 
     def invalidate(self, prefix: Key) -> int:
         with self._lock:
-            self._owed.add(prefix)
+            self._owed[prefix] = object()
             if len(self._owed) > MOST_OWED:
                 # More is forgotten than was asked for, and little has to be remembered.
-                self._owed = {Key(owed.parts[:2]) for owed in self._owed}
+                self._owed = {Key(owed.parts[:2]): object() for owed in self._owed}
         return self._tried(self._reads, "read", self._pay, 0)
 
     def complaint(self) -> str | None:
@@ -70,10 +70,10 @@ class GuardedTier:
     def _pay(self) -> int:
         """Does the invalidations that are owed; how many entries that made away with."""
         with self._lock:
-            owed = set(self._owed)
+            owed = dict(self._owed)
         count = sum(self._tier.invalidate(prefix) for prefix in owed)
         with self._lock:
-            self._owed -= owed
+            self._owed = {prefix: which for prefix, which in self._owed.items() if owed.get(prefix) is not which}
         return count
 
     def _tried(self, breaker: Breaker, what: str, work: Callable[[], T], otherwise: T) -> T:

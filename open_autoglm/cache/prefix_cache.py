@@ -116,9 +116,10 @@ class PrefixCache:
 
         A tier that cannot be reached forgets them before it is believed again.
         """
+        # The lowest first, and at last what is on its way: what is read from a tier meanwhile is forgotten further up.
+        count = max(tier.invalidate(prefix) for tier in reversed(self._tiers))
         self._flights.forget(prefix)
-        # The lowest first: what is read from there meanwhile is handed upward and forgotten there.
-        return max(tier.invalidate(prefix) for tier in reversed(self._tiers))
+        return count
 
     def complaints(self) -> list[str]:
         """Why tiers cannot be used at the moment, a sentence each; values are right all the same."""
