@@ -136,6 +136,8 @@ class DiskTier:
                 freed += size
                 if total - freed <= limit:
                     break
+            if not oldest:
+                return
             database.executemany("DELETE FROM entries WHERE key = ?", oldest)
 
     @contextmanager
