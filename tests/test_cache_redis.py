@@ -123,6 +123,14 @@ def test_full_it_still_answers(tmp_path: Path, caplog: pytest.LogCaptureFixture)
         assert ask(*KEYS[:3]) == 3
 
 
+def test_one_that_takes_nothing_at_all_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with redis_server(tmp_path, "--maxmemory", "1", "--maxmemory-policy", "noeviction") as server:
+        ask = opened(server.url)
+        for _ in range(4):
+            assert ask(*KEYS[:2]) == 2
+    assert "redis cache cannot be written" in caplog.text and "cannot be read" not in caplog.text
+
+
 @pytest.mark.parametrize("policy", ["allkeys-random", "allkeys-lru", "volatile-ttl"])
 def test_evicting_it_loses_entries_and_no_invalidation(tmp_path: Path, policy: str) -> None:
     with redis_server(tmp_path, "--maxmemory", "4mb", "--maxmemory-policy", policy) as server:

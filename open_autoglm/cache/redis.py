@@ -99,15 +99,15 @@ class RedisTier:
         return entries
 
     def invalidate(self, prefix: Key) -> int:
-        # First what makes it so, and that Redis does even when it is full; then what gives the memory back.
-        self._server.delete(stamp_name(prefix.text))
+        # The first round takes the prefix's own stamp, which is what counts; the others give memory back. Redis does
+        # all of that even when it is full.
         gone, keys = 0, [prefix]
         for _ in range(MOST_ROUNDS):
             pipe = self._server.pipeline(transaction=False)
+            pipe.unlink(*(stamp_name(name) for name in beginnings(keys) if len(name) >= len(prefix.text)))
             pipe.unlink(*map(entry_name, keys))
             pipe.zrem(names_of(prefix), *(key.text for key in keys))
-            pipe.unlink(*(stamp_name(name) for name in beginnings(keys) if len(name) >= len(prefix.text)))
-            gone += int(pipe.execute()[0])
+            gone += int(pipe.execute()[1])
             if not (keys := self._below(prefix, AT_ONCE)):
                 break
         return gone
