@@ -48,9 +48,9 @@ serve: $(SERVE) $(if $(filter build/demo.index,$(INDEX)),build/demo.index)
 	@$(BIN)/autoglm serve '$(INDEX)' --port $(PORT) --open
 
 test: $(DEV)
-	@if ! command -v chromium >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  echo "Installing the browser for the page's tests"; \
-	  apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; fi
+	@if ! { command -v chromium && command -v redis-server; } >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing the browser and the Redis server for the tests of the page and the cache"; \
+	  apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium redis-server >/dev/null; fi
 	@$(MAKE) --no-print-directory lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 

@@ -20,7 +20,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 EXTRAS = {
+    "cache": ("msgpack", "xxhash"),
     "openvino": ("onnx", "openvino"),
+    "redis": ("redis",),
     "serve": ("fastapi", "multipart", "python_multipart", "uvicorn"),
     "train": (
         "accelerate",

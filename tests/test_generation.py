@@ -18,6 +18,8 @@ from typer.testing import CliRunner
 
 import open_autoglm
 from open_autoglm.bundle import Bundle
+from open_autoglm.cache import PrefixCache, remembering
+from open_autoglm.cache.memory import MemoryTier
 from open_autoglm.cli import app
 from open_autoglm.compression.int8_bundle import Checks, Int8Settings, quantise_bundle
 from open_autoglm.compression.static_int8 import StaticSettings
@@ -26,6 +28,8 @@ from open_autoglm.errors import BundleError, SettingError, TextError
 from open_autoglm.modeling import OpenAutoGLM, OpenAutoGLMProcessor
 from open_autoglm.modeling.generation import Generator, TorchSteps
 from open_autoglm.modeling.generator_settings import GeneratorSettings
+from open_autoglm.runtime.describing import Describing
+from open_autoglm.runtime.engine import Engine
 from open_autoglm.runtime.generation_settings import GenerationSettings
 from open_autoglm.runtime.lexicon import END, OWN, START, UNKNOWN, Lexicon
 from open_autoglm.runtime.wording import Wording
@@ -119,6 +123,38 @@ def test_in_int8_it_writes_the_same(outcome: Outcome, folder: Path, tmp_path: Pa
     int8, fp32 = (open_autoglm.load(made.path, precision=precision) for precision in ("int8", "fp32"))
     for photo in photos:
         assert int8.describe(photo, "a photo").text == fp32.describe(photo, "a photo").text
+
+
+def test_a_second_prompt_about_a_picture_reads_only_what_is_new(
+    outcome: Outcome, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, photo = open_autoglm.load(outcome.bundle), folder / "0.png"
+    remembered = remembering(model, PrefixCache([MemoryTier(2**24, 1000)]))
+    prompts = ("a photo of", "a photo of a red", "a photo", "a photo of a red cup", None)
+    ways = (GenerationSettings(), GenerationSettings(num_beams=3))
+    wanted = {(prompt, way): model.describe(photo, prompt, way) for prompt in prompts for way in ways}
+    read, run = list[int](), Engine.outputs
+
+    def outputs(engine: Engine, names: Any, **inputs: Any) -> Any:
+        read.extend([inputs["tokens"].shape[1]] if "tokens" in inputs else [])
+        return run(engine, names, **inputs)
+
+    monkeypatch.setattr(Engine, "outputs", outputs)
+    looks, look = list[int](), Describing.look
+    monkeypatch.setattr(Describing, "look", lambda *given: (looks.append(1), look(*given))[1])
+    begun = []
+    for (prompt, way), answer in wanted.items():
+        read.clear()
+        found = remembered.describe(photo, prompt, way)
+        assert (found.text, found.tokens, found.ended) == (answer.text, answer.tokens, answer.ended)
+        assert found.confidence == pytest.approx(answer.confidence, rel=1e-3)
+        begun.append(read[:2])
+        read.clear()
+        assert remembered.describe(photo, prompt, way) == found and not read
+    assert looks == [1]
+    # A step of all that is new but for the last token, then that one; where nothing else is new, it alone.
+    assert begun[0] == [3, 1] and begun[2] == [2, 1]
+    assert all(steps == [1, 1] for steps in begun[3:])
 
 
 def decoder(**changes: Any) -> Generator:

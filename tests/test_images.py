@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from open_autoglm.errors import ImageError, SettingError
+from open_autoglm.runtime.decoding import DEFAULT_LIMITS, open_picture
 from open_autoglm.runtime.images import ImageLimits, Preprocessing, decode, prepare, size, thumbnail
 
 HALF = (0.5, 0.5, 0.5)
@@ -204,6 +205,12 @@ def test_exif_orientation_is_applied(orientation: int, format: str) -> None:
     pixels = decode(picture)
     assert distance(pixels, TURNS[orientation](np.asarray(scene()))) < 5
     assert size(picture) == (pixels.shape[1], pixels.shape[0])
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+def test_a_picture_that_was_turned_is_not_turned_again(format: str) -> None:
+    turned = open_picture(tagged(6, format), DEFAULT_LIMITS).pixels(None)
+    assert np.array_equal(decode(turned), np.asarray(turned))
 
 
 @pytest.mark.parametrize("orientation", TURNS)

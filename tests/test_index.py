@@ -148,6 +148,10 @@ def test_a_model_of_another_space_is_refused_by_name(index: Index, tmp_path: Pat
     stranger = ColourModel(space="colours-2")
     with pytest.raises(SpaceMismatch, match=r"colours-1.*colours-2.*load colours.*new index"):
         Index.open(tmp_path / "colours.index", stranger)
+    with pytest.raises(SpaceMismatch, match=r"colours-1.*colours-2"):
+        index.use(stranger)
+    with pytest.raises(SettingError, match="A model was expected"):
+        index.use("colours-1")
 
 
 def test_without_a_model_the_recorded_one_is_loaded_when_needed(index: Index, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ It knows what similarity can carry, and says of everything else that it cannot t
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ from .decoding import ImageSource
 from .grounding import direction, ground
 from .presence import calibrated, presence
 from .questions import Kind, Question, bare, read_question, read_statement, sentence
+from .remembering import FORGETFUL, Memory
 from .seeing import Seen, need_cells, see
 
 if TYPE_CHECKING:
@@ -36,20 +38,21 @@ PLACES = (
 class AlignmentAnswers:
     """``Answering`` for a model that has towers and nothing on top of them."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, memory: Memory = FORGETFUL) -> None:
         self.model = model
+        self._memory = memory
 
     def ground(self, image: ImageSource, text: str) -> Grounding:
         """Where a text is in the picture. SettingError for a model without cells, TextError for one without words."""
         need_cells(self.model)
         self.model.embed_texts([text])
-        return self._ground(see(self.model, image), text)
+        return self._ground(self._see(image), text)
 
     def verify(self, image: ImageSource, statement: str) -> float:
         """The probability that a statement is true of the picture; what relates things to each other hardly counts."""
         read = read_statement(statement)
         worded = self._worded(read.subject) if read.subject else read.text
-        probability = self._presence(see(self.model, image), worded)
+        probability = self._presence(self._see(image), worded)
         return 1 - probability if read.denied else probability
 
     def ask(self, image: ImageSource, question: str, choices: Iterable[str] | None = None) -> Answer:
@@ -63,7 +66,7 @@ class AlignmentAnswers:
             return self._choose(image, choices)
         if read.kind is Kind.OTHER:
             return Answer(None, 0.0, reason=BEYOND)
-        seen = see(self.model, image)
+        seen = self._see(image)
         if read.kind is Kind.NAME:
             return self._name(image, seen)
         return self.look_for(seen, read)
@@ -85,12 +88,15 @@ class AlignmentAnswers:
             return Answer(None, 0.0, regions)
         return self._sure(place(regions.boxes[0], seen.width, seen.height), confidence, regions)
 
+    def _see(self, image: ImageSource) -> Seen:
+        return self._memory.recall(image, ("seen",), partial(see, self.model, image))
+
     def _choose(self, image: ImageSource, choices: Iterable[str]) -> Answer:
         probabilities = self.model.classify(image, choices)
         best = next(iter(probabilities))
         if best == NONE_OF_THESE:
             return Answer(None, 1 - probabilities[best])
-        return self._sure(best, probabilities[best], self._ground(see(self.model, image), best))
+        return self._sure(best, probabilities[best], self._ground(self._see(image), best))
 
     def _name(self, image: ImageSource, seen: Seen) -> Answer:
         names = self.model.vocabulary.names

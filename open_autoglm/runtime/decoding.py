@@ -5,11 +5,13 @@ It knows nothing about models or what the picture is for; colour profiles (ICC) 
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import stat
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 
@@ -19,7 +21,24 @@ from PIL import Image
 
 from ..errors import ImageError
 
-ImageSource = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
+
+@dataclass(frozen=True)
+class Source:
+    """A picture as it came in: the ``name`` that a refusal calls it by; the file's bytes, or pixels uint8 [h, w, 3]."""
+
+    name: str
+    content: bytes | np.ndarray
+
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 of the content, in hexadecimal: equal ones are the same picture, whatever it is called."""
+        if isinstance(self.content, bytes):
+            return hashlib.sha256(self.content).hexdigest()
+        pixels = np.ascontiguousarray(self.content)
+        return hashlib.sha256(f"pixels {pixels.shape} ".encode() + pixels.tobytes()).hexdigest()
+
+
+ImageSource = str | os.PathLike[str] | bytes | Image.Image | np.ndarray | Source
 
 # Each format's first bytes and Pillow class. The classes are used directly, because Image.open applies the
 # process-wide Image.MAX_IMAGE_PIXELS, which other code in the process may rely on; MPO is JPEG's first frame.
@@ -101,7 +120,11 @@ class Picture:
         except Exception as error:  # decoders fed with damaged data raise nearly anything
             raise _undecodable(self.name, error) from error
         turn = _UPRIGHT.get(self.orientation())
-        return image if turn is None else image.transpose(turn)
+        if turn is None:
+            return image
+        turned = image.transpose(turn)
+        turned.info.clear()  # it would be turned once more by whoever takes it for a picture
+        return turned
 
     def _decoded(self, at_least: int | None) -> Image.Image:
         if self.data is not None and at_least is not None:
@@ -133,18 +156,7 @@ class Picture:
 
 def open_picture(source: ImageSource, limits: ImageLimits) -> Picture:
     """Reads the header only; raises ImageError for what is not a picture or is beyond the limits."""
-    if isinstance(source, np.ndarray):
-        opened = Picture("This", _from_array(source))
-    elif isinstance(source, Image.Image):
-        opened = Picture("This", source)
-    elif isinstance(source, bytes):
-        opened = _from_bytes("This", source, limits)
-    elif isinstance(source, str | os.PathLike):
-        path = Path(source)
-        name = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(path))
-        opened = _from_bytes(name, _read(path, name, limits), limits)
-    else:
-        raise _refusal("This", f"it is a {type(source).__name__}; give a path, bytes, a Pillow image or a uint8 array.")
+    opened = _opened(source, limits)
     width, height = opened.image.size
     if width * height > limits.max_pixels:
         raise _refusal(
@@ -155,6 +167,37 @@ def open_picture(source: ImageSource, limits: ImageLimits) -> Picture:
     if width < 1 or height < 1:
         raise _refusal(opened.name, "it has no pixels.")
     return opened
+
+
+def _opened(source: ImageSource, limits: ImageLimits) -> Picture:
+    if isinstance(source, Source):
+        name, content = source.name, source.content
+        return _from_bytes(name, content, limits) if isinstance(content, bytes) else Picture(name, _from_array(content))
+    if isinstance(source, np.ndarray | bytes):
+        return _opened(Source("This", source), limits)
+    if isinstance(source, Image.Image):
+        return Picture("This", source)
+    if isinstance(source, str | os.PathLike):
+        return _opened(read_file(source, limits), limits)
+    raise _refusal("This", f"it is a {type(source).__name__}; give a path, bytes, a Pillow image or a uint8 array.")
+
+
+def read_source(source: ImageSource, limits: ImageLimits) -> Source:
+    """A picture in hand, so that what is hashed and what is looked at are the same; raises ImageError."""
+    if isinstance(source, Source):
+        return source
+    if isinstance(source, bytes):
+        return Source("This", source)
+    if isinstance(source, str | os.PathLike):
+        return read_file(source, limits)
+    return Source("This", np.array(open_picture(source, limits).pixels(None)))
+
+
+def read_file(source: str | os.PathLike[str], limits: ImageLimits) -> Source:
+    """A picture's file, read but not looked at; raises ImageError where it cannot be read."""
+    path = Path(source)
+    name = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(path))
+    return Source(name, _read(path, name, limits))
 
 
 def _read(path: Path, name: str, limits: ImageLimits) -> bytes:

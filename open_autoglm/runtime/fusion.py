@@ -6,6 +6,7 @@ It knows a bundle's graphs for it; it knows nothing about how questions are read
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ from .detector import bundled
 from .engine import Engine
 from .images import Preprocessing, prepare, seen
 from .proposals import make_proposer
+from .remembering import FORGETFUL, Memory
 from .text import TextTokenizer
 
 Floats = NDArray[np.float32]
@@ -47,6 +49,7 @@ class FusionAnswering:
         limits: ImageLimits,
         tokenizer: TextTokenizer,
         engine: Callable[[str], Engine],
+        memory: Memory = FORGETFUL,
     ) -> None:
         facts, calibration = bundle.manifest.fusion, bundle.manifest.calibration.get("answers", {})
         self.answers: tuple[str, ...] = tuple(facts["answers"])
@@ -55,6 +58,13 @@ class FusionAnswering:
         self.temperature = float(calibration.get("temperature", 1.0))
         self.least = float(calibration.get("least_confidence", 0.0))
         self._preprocessing, self._limits, self._tokenizer, self._engine = preprocessing, limits, tokenizer, engine
+        self._memory = memory
+
+    def remembering(self, memory: Memory) -> FusionAnswering:
+        """The same, with the same graphs, that asks ``memory`` first."""
+        twin = copy(self)
+        twin._memory = memory
+        return twin
 
     def ask(self, image: ImageSource, question: str, choices: Iterable[str] | None = None) -> Answer:
         """One of the answers that the model was trained with, or of ``choices`` among them.
@@ -62,8 +72,8 @@ class FusionAnswering:
         Raises SettingError for a choice that it does not know, TextError for an empty question, ImageError.
         """
         places = self._places(choices)
-        looked = self.look(self.prepare(image))
-        logits, rests = self.judge(looked, [question])
+        looked = self.look_at(image)
+        logits, rests = self._judge(image, looked, question)
         chances = softmax(logits[:, places] / self.temperature)[0]
         best = int(chances.argmax())
         confidence = float(chances[best])
@@ -72,20 +82,15 @@ class FusionAnswering:
 
     def verify(self, image: ImageSource, statement: str) -> float:
         """The probability of "true" or "yes". SettingError for a model that was not trained to say so."""
-        return float(self.chances_of_truth(self.look(self.prepare(image)), [statement])[0])
+        sides = self._sides()
+        logits, _ = self._judge(image, self.look_at(image), statement)
+        return float(self._truth(logits, *sides)[0])
 
     def chances_of_truth(self, looked: Looked, statements: Sequence[str]) -> Floats:
         """The probabilities [q] that statements are true of one picture."""
-        true, false = (
-            [place for place, answer in enumerate(self.answers) if answer.casefold() in words]
-            for words in (TRUE, FALSE)
-        )
-        if not true or not false:
-            known = ", ".join(self.answers[:5])
-            raise SettingError(f"This model does not tell true from false: its answers are {known}, ...; use ask.")
+        sides = self._sides()
         logits, _ = self.judge(looked, statements)
-        chances: Floats = softmax(logits[:, [*true, *false]] / self.temperature)[:, : len(true)].sum(axis=1)
-        return chances
+        return self._truth(logits, *sides)
 
     def prepare(self, image: ImageSource) -> NDArray[np.uint8]:
         """The picture as the model sees it."""
@@ -98,6 +103,10 @@ class FusionAnswering:
         prepared = self._engine("regions").run(pixels=pixels[None], boxes=boxes[None], mask=mask)
         return Looked(boxes, prepared)
 
+    def look_at(self, image: ImageSource) -> Looked:
+        """A picture's regions, from memory where it knows them."""
+        return self._memory.recall(image, ("looked",), lambda: self.look(self.prepare(image)))
+
     def judge(self, looked: Looked, questions: Sequence[str]) -> tuple[Floats, Floats]:
         """Logits [q, answers] of questions about one picture, and how much each rests on its regions, [q, k]."""
         logits, rests = self._judged(("answers", "rests"), looked, questions)
@@ -108,6 +117,25 @@ class FusionAnswering:
         if not self.matches:
             raise SettingError("This model was not trained to match: take a bundle that was trained with task: match.")
         return self._judged(("match",), looked, texts)[0]
+
+    def _judge(self, image: ImageSource, looked: Looked, sentence: str) -> tuple[Floats, Floats]:
+        """As ``judge`` for one sentence: what words and regions came to together is the same whatever is asked."""
+        return self._memory.recall(image, ("judged", sentence), lambda: self.judge(looked, [sentence]))
+
+    def _sides(self) -> tuple[list[int], list[int]]:
+        """The places of the answers that mean true, and of those that mean false."""
+        true, false = (
+            [place for place, answer in enumerate(self.answers) if answer.casefold() in words]
+            for words in (TRUE, FALSE)
+        )
+        if not true or not false:
+            known = ", ".join(self.answers[:5])
+            raise SettingError(f"This model does not tell true from false: its answers are {known}, ...; use ask.")
+        return true, false
+
+    def _truth(self, logits: Floats, true: list[int], false: list[int]) -> Floats:
+        chances: Floats = softmax(logits[:, [*true, *false]] / self.temperature)[:, : len(true)].sum(axis=1)
+        return chances
 
     def _judged(self, outputs: Sequence[str], looked: Looked, sentences: Sequence[str]) -> list[Floats]:
         ids, attention = self._tokenizer.batch(self._tokenizer.encode(sentences))

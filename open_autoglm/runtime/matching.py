@@ -69,7 +69,7 @@ class Matching:
         """The probability [t] that each of ``texts`` belongs to a picture. TextError, ImageError."""
         if not texts:
             return np.zeros(0, np.float32)
-        views = self.model.embed_prepared(self.model.prepare(image)[None])
+        views = self.model.embed_views(image)[None]
         similarities = self.model.similarity(self.model.embed_queries(texts), views)[:, 0]
         return probability(self.single.odds(similarities, self.logits(image, texts), self.contrast(views)))
 
@@ -85,7 +85,7 @@ class Matching:
     def logits(self, image: ImageSource, texts: Sequence[str]) -> Floats:
         """The fusion decoder's [t]."""
         fusion = self.model.fusion
-        return fusion.match(fusion.look(fusion.prepare(image)), texts)
+        return fusion.match(fusion.look_at(image), texts)
 
     def contrast(self, views: Floats) -> Floats:
         """How well pictures [k, views, d] fit all that the model has names for; zeros [k] where it has none."""

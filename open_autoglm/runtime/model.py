@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable
+from dataclasses import asdict
 from functools import cached_property
 from threading import Lock
 from typing import Any, TypeVar
@@ -16,12 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from open_autoglm.bundle import Bundle, Graph
+from open_autoglm import __version__
+from open_autoglm.bundle import MANIFEST, Bundle, Graph, sha256
 from open_autoglm.errors import BundleError, SettingError
 
 from .answers import Answer, Answering, Grounding
 from .asking import AlignmentAnswers
-from .calibration import NONE_OF_THESE, Calibration, Match
+from .calibration import Calibration, Match
+from .classifying import check_labels, classified
 from .describing import Describing, Description
 from .engine import Engine
 from .engines import DEFAULT, check_engine
@@ -32,11 +35,12 @@ from .matching import Matching
 from .processor import NO_VNNI, lacks_vnni
 from .similarity import Queries, Similarity, Words, read_similarity
 from .text import TextTokenizer
-from .tuned import Tuned, read_tuned
+from .tuned import Tuned, digest, read_tuned
 from .vocabulary import Vocabulary
 
 Floats = NDArray[np.float32]
 T = TypeVar("T")
+ALONE = (str, bytes, os.PathLike, np.ndarray, Image)  # single pictures, which are no list of them
 # Pictures embedded at once, where nothing was tuned: more of them take memory and no less time each.
 BATCH = 4
 
@@ -96,7 +100,7 @@ class Model:
         ImageError names the first that cannot be used.
         """
         batch_size = self.batch_size if batch_size is None else batch_size
-        sources = several(images, "pictures", alone=(str, bytes, os.PathLike, np.ndarray, Image))
+        sources = several(images, "pictures", alone=ALONE)
         vectors = [
             self.embed_prepared(np.stack([self.prepare(image) for image in sources[start : start + batch_size]]))[:, 0]
             for start in range(0, len(sources), at_least_one("batch_size", batch_size))
@@ -110,6 +114,11 @@ class Model:
     def embed_prepared(self, pixels: NDArray[np.uint8]) -> Floats:
         """Unit vectors [n, views, dimension] of prepared pictures [n, height, width, 3]: the whole, then regions."""
         return self._engine("image").run(pixels=pixels)
+
+    def embed_views(self, image: ImageSource) -> Floats:
+        """Unit vectors [views, dimension] of one picture: the whole, then regions."""
+        views: Floats = self.embed_prepared(self.prepare(image)[None])[0]
+        return views
 
     def embed_cells(self, pixels: NDArray[np.uint8]) -> Floats:
         """Cells [n, cells, dimension] of pictures as the graph of cells takes them; ``seeing`` says what they are."""
@@ -129,15 +138,18 @@ class Model:
         Raises SettingError for labels that are missing, given twice or reserved, TextError for one without a known
         word. A model without calibration compares the labels with each other only.
         """
-        names = self._labels(labels)
-        queries = self.embed_queries([self.template.format(label) for label in names])
-        views = self.embed_prepared(self.prepare(image)[None])
-        scores = self.similarity(queries, views if self.similarity.needs_parts else views[:, :1])[:, 0]
-        evidence = self.calibration.evidence(Match.WHOLE, queries.vectors, scores)
-        evidence = np.append(evidence, self.calibration.none(Match.WHOLE))
-        weights = np.exp(evidence - evidence.max())
-        named = zip([*names, NONE_OF_THESE], (weights / weights.sum()).tolist(), strict=True)
-        return dict(sorted(named, key=lambda pair: -pair[1]))
+        names = self.labels(labels)
+        return classified(self, names, self.embed_views(image))
+
+    def labels(self, labels: Iterable[str]) -> list[str]:
+        """Labels to choose from, checked. Raises as ``classify``."""
+        names = [
+            str(label) if isinstance(label, np.str_) else label for label in several(labels, "labels", alone=(str,))
+        ]
+        if names:
+            self._tokenizer.encode(names)  # in the template even an empty label would have words
+        check_labels(names)
+        return names
 
     def ground(self, image: ImageSource, text: str) -> Grounding:
         """Where in a picture a text is; SettingError for a model whose picture tower has no map."""
@@ -165,21 +177,6 @@ class Model:
         """For text vectors [q, dimension], the search score [q] below which a picture does not match."""
         return self.calibration.cutoff(Match.BEST_VIEW, queries)
 
-    def _labels(self, labels: Iterable[str]) -> list[str]:
-        names = [
-            str(label) if isinstance(label, np.str_) else label for label in several(labels, "labels", alone=(str,))
-        ]
-        if not names:
-            raise SettingError("Give at least one label to choose from.")
-        self._tokenizer.encode(names)  # in the template even an empty label would have words
-        folded = [name.strip().casefold() for name in names]
-        if NONE_OF_THESE in folded:
-            raise SettingError(f'"{NONE_OF_THESE}" is always among the answers: leave it out of the labels.')
-        twice = next((name for name in names if folded.count(name.strip().casefold()) > 1), None)
-        if twice is not None:
-            raise SettingError(f"The label {twice!r} is given twice: give each label once.")
-        return names
-
     def _embed_texts(self, texts: Iterable[str], batch_size: int, words: bool) -> Queries:
         sentences = several(texts, "texts", alone=(str, bytes))
         encodings = self._tokenizer.encode(sentences) if sentences else []
@@ -195,6 +192,17 @@ class Model:
                 shown = tuple(self._tokenizer.written(sentences[row], encodings[row], mask.shape[1]) for row in rows)
                 parts[-1] = Queries(vectors, Words(inner[0], mask.astype(np.bool_), shown))
         return Queries.joined(parts)[np.argsort(order)]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names all that the model's numbers depend on: what is kept under it is good for no other model.
+
+        The space and this program, the bundle's manifest with every file's sha256, the graphs chosen, the limits.
+        """
+        chosen = {task: (choice.engine, choice.precision) for task, choice in self._tuned.items()}
+        settings = [self._precision, self._kind, chosen, lacks_vnni(), asdict(self.limits)]
+        facts = [__version__, sha256(self.bundle.path / MANIFEST), settings]
+        return f"{self.space}-{digest(facts)}"
 
     @cached_property
     def similarity(self) -> Similarity:

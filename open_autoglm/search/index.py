@@ -100,6 +100,13 @@ class Index:
                 self._given_model = model
             return self._given_model
 
+    def use(self, model: Model) -> None:
+        """Works with ``model`` from now on, such as one that remembers. SpaceMismatch for one of another space."""
+        check_model(model)
+        check_space(self._store, model)
+        with self._loading:
+            self._given_model = model
+
     def add(
         self,
         source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
