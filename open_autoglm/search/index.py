@@ -19,17 +19,18 @@ from numpy.typing import NDArray
 from ..errors import BundleError, PictureNotFound, SettingError, SpaceMismatch
 from ..runtime.similarity import Queries
 from . import schema
-from .comparing import by_picture, by_sentence, word_matches
-from .exact import ExactSearch
+from .comparing import Comparison, by_picture, by_sentence, word_matches
 from .facts import Facts
 from .filters import matching
 from .gone import refuse_emptied
 from .ingest import Ingest
 from .owner import check_model, check_space, own_model, place
+from .pictures import Pictures
 from .records import AddReport, Hit, Json, Progress, Record, WordMatch, shown_path
 from .rerank import check_rerank, look_again
 from .scan import absolute, scan
 from .store import Store
+from .upkeep import Upkeep
 
 if TYPE_CHECKING:
     from ..runtime.images import ImageSource
@@ -43,13 +44,14 @@ class Index:
     where the index is damaged, busy or cannot be written.
     """
 
-    def __init__(self, store: Store, model: Model | None) -> None:
+    def __init__(self, store: Store, model: Model | None, effort: int | None = None) -> None:
         self._store = store
+        self._effort = effort
         self._given_model = model
         self._loading = threading.Lock()
-        self._exact = ExactSearch(store.views, store.dimension)
-        self._seen = 0
+        self._pictures = Pictures(store)
         self._searching = threading.Lock()
+        self._upkeep = Upkeep(store, self._pictures, self._searching)
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], model: Model, exist_ok: bool = False) -> Index:
@@ -72,8 +74,11 @@ class Index:
         return cls.open(path, model)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], model: Model | None = None) -> Index:
+    def open(cls, path: str | os.PathLike[str], model: Model | None = None, *, effort: int | None = None) -> Index:
         """Opens the index at ``path``; without ``model``, the one that made it is loaded when first needed.
+
+        ``effort``: how many nodes of the graph a search holds in view, where the index is so large that it has one;
+        more finds more and takes longer. By default it is what the graph was made for.
 
         An index that may not be written to can be searched; one on a drive that is read-only altogether is seen
         as it is now. Raises IndexStoreError where there is none or it is damaged, SpaceMismatch for a model of
@@ -81,6 +86,8 @@ class Index:
         """
         if model is not None:
             check_model(model)
+        if effort is not None and whole_number("effort, the nodes of the graph held in view,", effort) < 1:
+            raise SettingError(f"effort, the nodes of the graph held in view, must be at least 1, not {effort}.")
         store = Store(Path(absolute(path)))
         try:
             if model is not None:
@@ -88,7 +95,7 @@ class Index:
         except SpaceMismatch:
             store.close()
             raise
-        return cls(store, model)
+        return cls(store, model, effort)
 
     @property
     def model(self) -> Model:
@@ -181,16 +188,16 @@ class Index:
             )
         among = self._matching(where) if where is not None else None
         with self._searching:
-            self._refresh()
+            self._pictures.refresh()
             if query is None:
                 found = self._like(like, k, among)
             elif text is None:
-                found = self._exact.search(by_picture(query.vectors[0]), k, among)
+                found = self._nearest(by_picture(query.vectors[0]), k, among)
             else:
-                found = self._exact.search(by_sentence(query, self.model.similarity), best, among, floor)
+                found = self._nearest(by_sentence(query, self.model.similarity), best, among, floor)
             ids = [id for id, _ in found]
             words = self._words(query, ids)
-            views = self._exact.views(ids) if matching is not None else None
+            views = self._pictures.views(ids) if matching is not None else None
         records = self._store.records(ids)
         hits = [
             Hit(id, records[id].path, score, records[id].metadata, words.get(id, ()))
@@ -246,6 +253,7 @@ class Index:
 
     def close(self) -> None:
         """Ends the use of the index; what was added is stored already."""
+        self._upkeep.close()
         self._store.close()
 
     def __enter__(self) -> Index:
@@ -259,28 +267,24 @@ class Index:
     def _matching(self, where: str) -> NDArray[np.int64]:
         return matching(self._store.path, self._store.database, where, self._store.fields(), self._store.mode)
 
+    def _nearest(
+        self, comparison: Comparison, k: int, among: NDArray[np.int64] | None, floor: float = -np.inf
+    ) -> list[tuple[int, float]]:
+        found = self._pictures.search(comparison, k, among, floor, self._effort)
+        self._upkeep.asked(comparison)
+        return found
+
     def _like(self, id: int | None, k: int, among: NDArray[np.int64] | None) -> list[tuple[int, float]]:
-        if id is None or id not in self._exact:
+        if id is None or id not in self._pictures:
             raise PictureNotFound(f"There is no picture {id} in the index.")
-        found = self._exact.search(by_picture(self._exact.views([id])[0, 0]), k + 1, among)
+        found = self._nearest(by_picture(self._pictures.views([id])[0, 0]), k + 1, among)
         return [(other, score) for other, score in found if other != id][:k]
 
     def _words(self, query: Queries | None, ids: list[int]) -> dict[int, tuple[WordMatch, ...]]:
         """For each picture where the query's words are; nothing for a query without."""
         if query is None or query.words is None:
             return {}
-        return dict(zip(ids, word_matches(query.words, self._exact.views(ids)), strict=True))
-
-    def _refresh(self) -> None:
-        """Takes over into memory what any process has changed since the last search."""
-        if self._store.revision() == self._seen:
-            return
-        with self._store.changes(self._seen) as changes:
-            self._exact.remove(changes.removed)
-            self._exact.reserve(changes.count)
-            for ids, vectors in changes.parts:
-                self._exact.put(ids, vectors)
-            self._seen = changes.revision
+        return dict(zip(ids, word_matches(query.words, self._pictures.views(ids)), strict=True))
 
 
 def whole_number(what: str, value: object) -> int:

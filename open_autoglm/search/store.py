@@ -93,6 +93,12 @@ class Store:
                 )
             self.model, self.bundle = name, bundle
 
+    def note(self, name: str, value: str) -> None:
+        """Keeps a remark about the index; no search has to look for changes because of it."""
+        self.check_writable()
+        with self._writing, schema.said_plainly(self.path):
+            self._writer.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
     def known(self, key: bytes) -> Known | None:
         """What is known of a path, as the writer sees it."""
         with self._writing, schema.said_plainly(self.path):
@@ -251,10 +257,29 @@ class Store:
             rows = connection.execute("SELECT key, reason FROM skipped ORDER BY key")
             return [Skipped(shown_path(key), reason) for key, reason in rows]
 
+    def noted(self, name: str) -> str | None:
+        """A remark that was kept."""
+        with self._read() as connection:
+            row = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
+
     def revision(self) -> int:
         """Grows with every transaction of any process."""
         with self._read() as connection:
             return int(connection.execute("SELECT revision FROM counter").fetchone()[0])
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Changes]:
+        """All vectors, in the order of their ids, as of one moment; consume it inside the block."""
+        with self._read() as connection:
+            connection.execute("BEGIN")
+            try:
+                (revision,) = connection.execute("SELECT revision FROM counter").fetchone()
+                (count,) = connection.execute("SELECT count(*) FROM vectors").fetchone()
+                rows = connection.execute("SELECT id, data FROM vectors ORDER BY id")
+                yield Changes(revision, np.empty(0, np.int64), count, self._parts(rows))
+            finally:
+                connection.execute("COMMIT")
 
     @contextmanager
     def changes(self, seen: int) -> Iterator[Changes]:
