@@ -14,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import IndexStoreError
 from .frozen import FILE, FORMAT, VIEWS, WHOLES
 from .graph import Width
 from .net import write_net
+from .records import shown_path
 from .sections import SectionWriter, put_in_place
 from .store import Store
 
@@ -29,12 +31,17 @@ def build(path: Path, width: Width, threads: int, step: Callable[[int, int], Non
     """Makes the file for the index at ``path``; False where another process is at it, or there is no picture.
 
     ``step`` is called with the vectors done and their number; what it raises ends the work and leaves all as it was.
-    Raises OSError where the file cannot be written, IndexStoreError where the index cannot be read.
+    Raises IndexStoreError where the index cannot be read or the file not be written.
     """
     store = Store(path)  # of its own, so that no search waits for the reading
     try:
         with _alone(path) as alone:
             return alone and _build(store, width, threads, step)
+    except OSError as error:
+        raise IndexStoreError(
+            f"The graph of the index {shown_path(path)} cannot be written ({error.strerror}): searches go on as "
+            "before; make room, or permit writing, and do it again."
+        ) from error
     finally:
         store.close()
 

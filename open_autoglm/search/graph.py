@@ -21,6 +21,7 @@ Nodes = NDArray[np.int64]
 
 FEATURE = "Searching with a graph"
 EXTRA = "graph"
+ABSENT = "faiss is not installed: pip install -c constraints.txt -e '.[graph]'"
 MOST_LINKS, MOST_BUILDING, MOST_SEARCHING = 64, 800, 4096
 
 

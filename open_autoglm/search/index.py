@@ -16,21 +16,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BundleError, PictureNotFound, SettingError, SpaceMismatch
+from ..errors import PictureNotFound, SettingError, SpaceMismatch
+from ..runtime.engine import available_cores
 from ..runtime.similarity import Queries
 from . import schema
+from .building import build
 from .comparing import Comparison, by_picture, by_sentence, word_matches
 from .facts import Facts
 from .filters import matching
 from .gone import refuse_emptied
+from .health import COMPARED, Health, health
 from .ingest import Ingest
-from .owner import check_model, check_space, own_model, place
+from .owner import check_model, check_query, check_space, own_model, place
 from .pictures import Pictures
 from .records import AddReport, Hit, Json, Progress, Record, WordMatch, shown_path
 from .rerank import check_rerank, look_again
 from .scan import absolute, scan
 from .store import Store
-from .upkeep import Upkeep
+from .upkeep import FLOOR_REMARK, Upkeep, need
+from .watch import kept
 
 if TYPE_CHECKING:
     from ..runtime.images import ImageSource
@@ -181,11 +185,8 @@ class Index:
             floor = float(self.model.cutoff(query.vectors)[0]) if cut else floor
         elif image is not None:
             query = Queries(self.model.embed_images([image]))
-        if query is not None and query.vectors.shape != (1, self._store.dimension):
-            raise BundleError(
-                f"{self.model.name} gives a vector of the shape {list(query.vectors.shape)}, the index has vectors of "
-                f"{self._store.dimension} numbers: its bundle is damaged, copy it again."
-            )
+        if query is not None:
+            check_query(self.model, query, self._store.dimension)
         among = self._matching(where) if where is not None else None
         with self._searching:
             self._pictures.refresh()
@@ -235,6 +236,36 @@ class Index:
 
     def __len__(self) -> int:
         return self._store.count()
+
+    def optimize(self, progress: Callable[[int, int], None] | None = None, *, again: bool = False) -> bool:
+        """Makes the graph that a large index is searched with, where it is due or ``again`` is set; whether it was.
+
+        An index that stays open does so on its own, in the background. Searches go on meanwhile. ``progress`` is
+        called with the vectors done and their number. Raises IndexStoreError where the index cannot be written,
+        MissingExtra where the graph's package is not installed.
+        """
+        self._store.check_writable()
+        with self._searching:
+            self._pictures.refresh()
+            wanted = need(self._store, self._pictures, kept(self._store), again)
+        if wanted is None:
+            return False
+        made = build(self._store.path, wanted.width, available_cores(), progress or (lambda done, total: None))
+        with self._searching:
+            self._pictures.refresh()
+        return made
+
+    def check(self, queries: int = COMPARED) -> Health:
+        """Measures how fit the index is for searching; asks so many ``queries`` with and without the graph."""
+        with self._searching:
+            self._pictures.refresh()
+            return health(self._store, self._pictures, queries, self._effort)
+
+    def set_recall_floor(self, share: float) -> None:
+        """The recall@10 of live queries, in 0..1, below which the graph is made again, wider. Kept in the index."""
+        if not 0 <= share <= 1:
+            raise SettingError(f"The lowest recall must be between 0 and 1, not {share}.")
+        self._store.note(FLOOR_REMARK, str(float(share)))
 
     def info(self) -> dict[str, Any]:
         """What the index is: path, pictures, model, space, views, dimension, bytes, folders, skipped."""

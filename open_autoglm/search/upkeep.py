@@ -50,10 +50,12 @@ class Need:
     reason: str
 
 
-def need(store: Store, pictures: Pictures, recall: Recall | None) -> Need | None:
-    """Whether a graph is to be made, as far as a search has seen the index."""
+def need(store: Store, pictures: Pictures, recall: Recall | None, again: bool = False) -> Need | None:
+    """Whether a graph is to be made, as far as a search has seen the index; ``again``: also where none has to be."""
     frozen = pictures.frozen
     newer = pictures.newer * store.views
+    if again:
+        return Need(frozen.width if frozen else Width(), "it was asked for")
     if frozen is None:
         return Need(Width(), "there is none yet") if newer >= EXACT_VECTORS else None
     if newer >= MOST_NEWER:
