@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -36,15 +36,17 @@ class VectorModel:
         return Queries(self._queries[[int(text) for text in texts]])
 
 
-def fill(index: Index, vectors: Floats, start: int = 0) -> None:
-    """Stores vectors [n, d] as pictures; the fact ``number`` of each is its place, from ``start`` on."""
-    store = index._store
+def fill(index: Index, vectors: np.ndarray, facts: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
+    """Stores vectors [n, d] as pictures, with the facts [n] of each; their ids [n]."""
+    store, ids = index._store, np.empty(len(vectors), np.int64)
     for first in range(0, len(vectors), AT_ONCE):
         with store.transaction():
-            for number, vector in enumerate(vectors[first : first + AT_ONCE].astype(np.float16), start + first):
-                state = FileState(f"/photos/{number // 1000:05}/{number:08}.jpg".encode(), 100_000, number * 10**9)
-                id = store.insert(state, Content(number.to_bytes(32, "big"), 640, 480, vector.tobytes()))
-                store.set_metadata(id, {"number": number})
+            for row, vector in enumerate(vectors[first : first + AT_ONCE].astype(np.float16), first):
+                name = f"/photos/{row // 1000:05}/{row:08}-{len(vectors)}.jpg".encode()
+                content = Content(row.to_bytes(32, "big"), 640, 480, vector.tobytes())
+                ids[row] = store.insert(FileState(name, 100_000, row * 10**9), content)
+                store.set_metadata(int(ids[row]), {name: int(values[row]) for name, values in (facts or {}).items()})
+    return ids
 
 
 def best_rows(queries: Floats, vectors: Floats, k: int = 10) -> np.ndarray:

@@ -33,6 +33,11 @@ class ExactSearch:
     def __contains__(self, id: int) -> bool:
         return id in self._rows
 
+    @property
+    def ids(self) -> Ids:
+        """All ids, in no order."""
+        return self._ids[: len(self)].copy()
+
     def reserve(self, more: int) -> None:
         """Makes room for ``more`` further pictures."""
         wanted = len(self) + more

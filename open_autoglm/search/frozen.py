@@ -84,6 +84,14 @@ class Frozen:
             return self.exactly(comparison, k, mask, floor)
         return best(self.ids[rows], comparison.score(self._compared(comparison, rows)), k, floor)
 
+    def likely(self, comparison: Comparison, count: int) -> Ids:
+        """The ids of about the ``count`` best of all that were frozen."""
+        net = self._wholes if comparison.wholes else self._views
+        rows = _joined(
+            [net.near(probe, count, max(count, self.width.searching), None, False) for probe in comparison.probes]
+        )
+        return self.ids[rows]
+
     def exactly(self, comparison: Comparison, k: int, mask: Mask | None, floor: float = -np.inf) -> Ranked:
         """The ``k`` best with every picture compared that the mask leaves."""
         rows = np.arange(len(self)) if mask is None else np.flatnonzero(mask.rows)

@@ -23,11 +23,11 @@ from . import schema
 from .building import build
 from .comparing import Comparison, by_picture, by_sentence, word_matches
 from .facts import Facts
-from .filters import matching
 from .gone import refuse_emptied
 from .health import COMPARED, Health, health
 from .ingest import Ingest
 from .owner import check_model, check_query, check_space, own_model, place
+from .passing import Passing
 from .pictures import Pictures
 from .records import AddReport, Hit, Json, Progress, Record, WordMatch, shown_path
 from .rerank import check_rerank, look_again
@@ -39,6 +39,9 @@ from .watch import kept
 if TYPE_CHECKING:
     from ..runtime.images import ImageSource
     from ..runtime.model import Model
+
+
+LIKELY = 512  # pictures that a filter is tried on before it is on all
 
 
 class Index:
@@ -54,6 +57,7 @@ class Index:
         self._given_model = model
         self._loading = threading.Lock()
         self._pictures = Pictures(store)
+        self._passing = Passing(store)
         self._searching = threading.Lock()
         self._upkeep = Upkeep(store, self._pictures, self._searching)
 
@@ -180,6 +184,7 @@ class Index:
             like = whole_number("The id of a picture", like)
         floor = -np.inf
         query: Queries | None = None
+        comparison: Comparison | None = None
         if text is not None:
             query = self.model.embed_queries([text])
             floor = float(self.model.cutoff(query.vectors)[0]) if cut else floor
@@ -187,25 +192,19 @@ class Index:
             query = Queries(self.model.embed_images([image]))
         if query is not None:
             check_query(self.model, query, self._store.dimension)
-        among = self._matching(where) if where is not None else None
+            comparison = by_sentence(query, self.model.similarity) if text is not None else by_picture(query.vectors[0])
+        among = self._among(where, comparison, best) if where is not None else None
         with self._searching:
             self._pictures.refresh()
-            if query is None:
-                found = self._like(like, k, among)
-            elif text is None:
-                found = self._nearest(by_picture(query.vectors[0]), k, among)
-            else:
-                found = self._nearest(by_sentence(query, self.model.similarity), best, among, floor)
+            found = self._nearest(comparison, best, among, floor) if comparison else self._like(like, k, among)
             ids = [id for id, _ in found]
             words = self._words(query, ids)
             views = self._pictures.views(ids) if matching is not None else None
-        records = self._store.records(ids)
-        hits = [
-            Hit(id, records[id].path, score, records[id].metadata, words.get(id, ()))
-            for id, score in found
-            if id in records
-        ]
+        shown = self._store.shown(ids)
+        hits = [Hit(id, shown[id][0], score, shown[id][1], words.get(id, ())) for id, score in found if id in shown]
         if matching is not None and views is not None and text is not None:
+            records = self._store.records([hit.id for hit in hits])
+            hits = [hit for hit in hits if hit.id in records]
             there = np.array([id in records for id in ids], np.bool_)
             hits = look_again(matching, text, hits, records, views[there])
         return hits[:k]
@@ -219,7 +218,7 @@ class Index:
         if (ids is None) == (where is None):
             raise SettingError("Give either the ids of the pictures to delete or a filter.")
         if where is not None:
-            chosen = self._matching(where).tolist()
+            chosen = self._passing.all(where).tolist()
         else:
             several = ids if isinstance(ids, Iterable) and not isinstance(ids, str | bytes) else [ids]
             chosen = [number for id in several if 0 < (number := whole_number("The id of a picture", id)) < 2**63]
@@ -295,8 +294,14 @@ class Index:
     ) -> None:
         self.close()
 
-    def _matching(self, where: str) -> NDArray[np.int64]:
-        return matching(self._store.path, self._store.database, where, self._store.fields(), self._store.mode)
+    def _among(self, where: str, comparison: Comparison | None, k: int) -> NDArray[np.int64]:
+        """Ids that a filter leaves: all, or enough of those that are likely found."""
+        likely = None
+        if comparison is not None:
+            with self._searching:
+                self._pictures.refresh()
+                likely = self._pictures.likely(comparison, max(LIKELY, 8 * k))
+        return self._passing.all(where) if likely is None else self._passing.of(where, *likely, enough=2 * k)
 
     def _nearest(
         self, comparison: Comparison, k: int, among: NDArray[np.int64] | None, floor: float = -np.inf

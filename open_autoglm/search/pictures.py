@@ -91,6 +91,15 @@ class Pictures:
             or [np.empty((0, self._store.views, self._store.dimension), np.float32)]
         )
 
+    def likely(self, comparison: Comparison, count: int) -> tuple[Ids, Ids] | None:
+        """The ids of about the ``count`` best that the graph has, and of all newer ones.
+
+        None where that is no short way: without a graph, or with many newer pictures.
+        """
+        if self.frozen is None or self.newer > count:
+            return None
+        return self.frozen.likely(comparison, count), self._newer.ids
+
     def search(
         self, comparison: Comparison, k: int, among: Ids | None, floor: float, effort: int | None = None
     ) -> Ranked:

@@ -236,6 +236,15 @@ class Store:
             ).fetchall()
         return {row[0]: _record(*row) for row in rows}
 
+    def shown(self, ids: Iterable[int]) -> dict[int, tuple[str, dict[str, Json]]]:
+        """The path and metadata of those ids that there are."""
+        with self._read() as connection:
+            rows = connection.execute(
+                "SELECT id, path, metadata FROM pictures WHERE id IN (SELECT value FROM json_each(?))",
+                (json.dumps(list(ids)),),
+            ).fetchall()
+        return {id: (path, json.loads(metadata)) for id, path, metadata in rows}
+
     def fields(self) -> list[str]:
         """The keys that metadata has had."""
         with self._read() as connection:
