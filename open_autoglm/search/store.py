@@ -277,6 +277,13 @@ class Store:
         with self._read() as connection:
             return int(connection.execute("SELECT revision FROM counter").fetchone()[0])
 
+    def vectors_since(self, seen: int) -> tuple[int, int]:
+        """How many pictures' vectors are newer than revision ``seen``, and how many are not."""
+        with self._read() as connection:
+            (newer,) = connection.execute("SELECT count(*) FROM vectors WHERE revision > ?", (seen,)).fetchone()
+            (older,) = connection.execute("SELECT count(*) FROM vectors WHERE revision <= ?", (seen,)).fetchone()
+        return newer, older
+
     @contextmanager
     def snapshot(self) -> Iterator[Changes]:
         """All vectors, in the order of their ids, as of one moment; consume it inside the block."""
