@@ -63,6 +63,15 @@ def test_a_filter_never_loses_recall(
     assert recall(index, model, vectors[:kept], ids[:kept], f"number < {kept}") >= 0.97
 
 
+def test_a_filter_makes_the_graph_look_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("open_autoglm.search.index.LIKELY", 1)
+    model, vectors = VectorModel(), some_vectors(PICTURES)
+    _, ids = made(tmp_path, model, vectors)
+    index = Index.open(tmp_path / "vectors.index", model, effort=1)  # type: ignore[arg-type]
+    kept = PICTURES // 6
+    assert recall(index, model, vectors[:kept], ids[:kept], f"number < {kept}") >= 0.97
+
+
 def test_a_filter_against_the_query_still_fills_the_page(tmp_path: Path, views: int) -> None:
     model, vectors = VectorModel(views), some_vectors(PICTURES, views)
     index, ids = made(tmp_path, model, vectors)
