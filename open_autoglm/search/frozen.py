@@ -111,16 +111,16 @@ class Frozen:
         """Rows among which the ``k`` best are, or None where all are to be compared."""
         net = self._wholes if comparison.wholes else self._views
         left = len(self) if mask is None else mask.count
-        wanted = 2 * k + SPARE
+        wanted = k + SPARE
         if left * net.views <= FEW or 8 * wanted >= left:
             return None
         share = left / len(self)
         held = int(max(searching, wanted) / share)
-        if held * GRAPH_COST < left * net.views:
-            selecting = share < SPARSE
-            rows = _joined([net.near(probe, wanted, held, mask, selecting) for probe in comparison.probes])
-            if len(rows) >= k:
+        while held < len(net) and held * GRAPH_COST < left * net.views:
+            near = [net.near(probe, wanted, held, mask, share < SPARSE) for probe in comparison.probes]
+            if len(rows := _joined(near)) >= k:
                 return rows
+            held *= 4  # views of few pictures, or what the mask excludes, took all the places
         rows = _joined([net.scan(probe, wanted, mask) for probe in comparison.probes])
         return rows if len(rows) >= k else None
 

@@ -47,6 +47,9 @@ class Net:
         self._starts = sections[f"{name}.starts"].view(np.int64)
         self._plain = views == 1 and len(self._graph) == len(self._members)  # no node stands for two
 
+    def __len__(self) -> int:
+        return len(self._graph)
+
     def near(self, probe: Floats, wanted: int, searching: int, mask: Mask | None, selecting: bool) -> Rows:
         """About the nearest ``wanted`` rows to a vector [d], best first; fewer where the search saw no more.
 
