@@ -21,6 +21,7 @@ from contextlib import contextmanager
 
 EXTRAS = {
     "cache": ("msgpack", "xxhash"),
+    "graph": ("faiss",),
     "openvino": ("onnx", "openvino"),
     "redis": ("redis",),
     "serve": ("fastapi", "multipart", "python_multipart", "uvicorn"),

@@ -14,6 +14,7 @@ from .. import __version__
 from . import bundles
 from .arguments import HELP, Verbose
 from .asking import ask
+from .checking import check
 from .compressing import compress
 from .describing import describe
 from .failures import Commands
@@ -25,6 +26,7 @@ from .tuning import tune
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "index": index,
+    "index check": check,
     "search": search,
     "ask": ask,
     "describe": describe,

@@ -25,6 +25,12 @@ STOPPED = 130  # by Ctrl+C, as shells say it
 class Commands(TyperGroup):
     """A group of commands whose errors end as one sentence on stderr and an exit code, with no traceback."""
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the first words name; one of two words, as in ``index check``, goes before the shorter."""
+        if (name := " ".join(args[:2])) in self.commands:
+            return name, self.commands[name], args[2:]
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         """Runs the command; a mistake ends with exit code 2, Ctrl+C with 130."""
         try:

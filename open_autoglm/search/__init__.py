@@ -5,7 +5,8 @@ It knows the runtime's model and picture intake; it knows nothing about pages, c
 
 from __future__ import annotations
 
+from .health import Health
 from .index import Index
 from .records import AddReport, Hit, Json, Progress, Record, Skipped, WordMatch
 
-__all__ = ["AddReport", "Hit", "Index", "Json", "Progress", "Record", "Skipped", "WordMatch"]
+__all__ = ["AddReport", "Health", "Hit", "Index", "Json", "Progress", "Record", "Skipped", "WordMatch"]

@@ -6,6 +6,7 @@ It knows similarities and the order of a picture's views; it knows nothing about
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +18,27 @@ Floats = NDArray[np.float32]
 Score = Callable[[Floats], Floats]
 
 
-def by_sentence(sentence: Queries, similarity: Similarity) -> Score:
-    """Scores [n] of pictures [n, views, d] for one sentence, as the model was trained to compare them."""
-    return lambda views: similarity(sentence, views)[0]
+@dataclass(frozen=True)
+class Comparison:
+    """How pictures are compared with one query.
+
+    ``score`` takes pictures [n, views, d] to scores [n]. ``probes`` [p, d] are vectors to look for near ones of;
+    ``wholes``: the first view of a picture is all that counts.
+    """
+
+    score: Score
+    probes: Floats
+    wholes: bool = False
 
 
-def by_picture(vector: Floats) -> Score:
-    """Scores [n] of pictures [n, views, d] for a picture's vector [d]: the cosine of the wholes."""
-    return lambda views: Cosine()(Queries(vector[None]), views[:, :1])[0]
+def by_sentence(sentence: Queries, similarity: Similarity) -> Comparison:
+    """Compares pictures with one sentence, as the model was trained to."""
+    return Comparison(lambda views: similarity(sentence, views)[0], similarity.probes(sentence))
+
+
+def by_picture(vector: Floats) -> Comparison:
+    """Compares pictures with a picture's vector [d]: the cosine of the wholes."""
+    return Comparison(lambda views: Cosine()(Queries(vector[None]), views[:, :1])[0], vector[None], wholes=True)
 
 
 def word_matches(words: Words, views: Floats) -> list[tuple[WordMatch, ...]]:

@@ -93,6 +93,12 @@ class Store:
                 )
             self.model, self.bundle = name, bundle
 
+    def note(self, name: str, value: str) -> None:
+        """Keeps a remark about the index; no search has to look for changes because of it."""
+        self.check_writable()
+        with self._writing, schema.said_plainly(self.path):
+            self._writer.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
     def known(self, key: bytes) -> Known | None:
         """What is known of a path, as the writer sees it."""
         with self._writing, schema.said_plainly(self.path):
@@ -230,6 +236,15 @@ class Store:
             ).fetchall()
         return {row[0]: _record(*row) for row in rows}
 
+    def shown(self, ids: Iterable[int]) -> dict[int, tuple[str, dict[str, Json]]]:
+        """The path and metadata of those ids that there are."""
+        named = ", ".join(map(str, ids))
+        with self._read() as connection:
+            rows = connection.execute(
+                f"SELECT id, path, metadata FROM pictures WHERE id IN ({named})"  # noqa: S608  (numbers of ours)
+            ).fetchall()
+        return {id: (path, json.loads(metadata) if metadata != "{}" else {}) for id, path, metadata in rows}
+
     def fields(self) -> list[str]:
         """The keys that metadata has had."""
         with self._read() as connection:
@@ -251,10 +266,36 @@ class Store:
             rows = connection.execute("SELECT key, reason FROM skipped ORDER BY key")
             return [Skipped(shown_path(key), reason) for key, reason in rows]
 
+    def noted(self, name: str) -> str | None:
+        """A remark that was kept."""
+        with self._read() as connection:
+            row = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
+
     def revision(self) -> int:
         """Grows with every transaction of any process."""
         with self._read() as connection:
             return int(connection.execute("SELECT revision FROM counter").fetchone()[0])
+
+    def vectors_since(self, seen: int) -> tuple[int, int]:
+        """How many pictures' vectors are newer than revision ``seen``, and how many are not."""
+        with self._read() as connection:
+            (newer,) = connection.execute("SELECT count(*) FROM vectors WHERE revision > ?", (seen,)).fetchone()
+            (older,) = connection.execute("SELECT count(*) FROM vectors WHERE revision <= ?", (seen,)).fetchone()
+        return newer, older
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Changes]:
+        """All vectors, in the order of their ids, as of one moment; consume it inside the block."""
+        with self._read() as connection:
+            connection.execute("BEGIN")
+            try:
+                (revision,) = connection.execute("SELECT revision FROM counter").fetchone()
+                (count,) = connection.execute("SELECT count(*) FROM vectors").fetchone()
+                rows = connection.execute("SELECT id, data FROM vectors ORDER BY id")
+                yield Changes(revision, np.empty(0, np.int64), count, self._parts(rows))
+            finally:
+                connection.execute("COMMIT")
 
     @contextmanager
     def changes(self, seen: int) -> Iterator[Changes]:
