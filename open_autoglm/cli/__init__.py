@@ -16,6 +16,7 @@ from .arguments import HELP, Verbose
 from .asking import ask
 from .compressing import compress
 from .describing import describe
+from .duplicates import duplicates
 from .failures import Commands
 from .model import classify, embed
 from .searching import index, search
@@ -25,6 +26,7 @@ from .tuning import tune
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "index": index,
+    "index duplicates": duplicates,
     "search": search,
     "ask": ask,
     "describe": describe,

@@ -23,7 +23,17 @@ STOPPED = 130  # by Ctrl+C, as shells say it
 
 
 class Commands(TyperGroup):
-    """A group of commands whose errors end as one sentence on stderr and an exit code, with no traceback."""
+    """A group of commands whose errors end as one sentence on stderr and an exit code, with no traceback.
+
+    A command's name may be two words, of which the first is a command by itself.
+    """
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the arguments begin with, and the rest of them."""
+        longer = " ".join(args[:2])
+        if len(args) > 1 and longer in self.commands:
+            return longer, self.commands[longer], args[2:]
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command; a mistake ends with exit code 2, Ctrl+C with 130."""

@@ -5,7 +5,20 @@ It knows the runtime's model and picture intake; it knows nothing about pages, c
 
 from __future__ import annotations
 
+from .duplicates import Duplicates, Group, Twin
 from .index import Index
 from .records import AddReport, Hit, Json, Progress, Record, Skipped, WordMatch
 
-__all__ = ["AddReport", "Hit", "Index", "Json", "Progress", "Record", "Skipped", "WordMatch"]
+__all__ = [
+    "AddReport",
+    "Duplicates",
+    "Group",
+    "Hit",
+    "Index",
+    "Json",
+    "Progress",
+    "Record",
+    "Skipped",
+    "Twin",
+    "WordMatch",
+]

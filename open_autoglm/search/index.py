@@ -19,16 +19,20 @@ from numpy.typing import NDArray
 from ..errors import BundleError, PictureNotFound, SettingError, SpaceMismatch
 from ..runtime.similarity import Queries
 from . import schema
-from .comparing import by_picture, by_sentence, word_matches
+from .asked import Asked, asked
+from .comparing import by_picture, word_matches
+from .duplicates import THRESHOLD, Duplicates, check_threshold, grouped
 from .exact import ExactSearch
 from .facts import Facts
 from .filters import matching
 from .gone import refuse_emptied
 from .ingest import Ingest
 from .owner import check_model, check_space, own_model, place
+from .ranking import Ranking, calibrate
 from .records import AddReport, Hit, Json, Progress, Record, WordMatch, shown_path
 from .rerank import check_rerank, look_again
 from .scan import absolute, scan
+from .seeing import see
 from .store import Store
 
 if TYPE_CHECKING:
@@ -48,6 +52,7 @@ class Index:
         self._given_model = model
         self._loading = threading.Lock()
         self._exact = ExactSearch(store.views, store.dimension)
+        self._ranking = Ranking(store, self._exact)
         self._seen = 0
         self._searching = threading.Lock()
 
@@ -130,11 +135,13 @@ class Index:
         if not prune:
             refuse_emptied(self._store, found)
         self._store.set_model(self.model.name, place(self.model))
-        return Ingest(self._store, self.model, facts, progress).run(found)
+        report = Ingest(self._store, self.model, facts, progress).run(found)
+        calibrate(self._store, self.model)
+        return report
 
     def search(
         self,
-        text: str | None = None,
+        text: str | Mapping[str, float] | None = None,
         *,
         image: ImageSource | None = None,
         like: int | None = None,
@@ -142,54 +149,52 @@ class Index:
         where: str | None = None,
         cut: bool = True,
         rerank: int = 0,
+        written: bool = False,
     ) -> list[Hit]:
-        """The at most ``k`` best pictures for a text, a picture, or one of the index's own (itself left out).
+        """The at most ``k`` best pictures for texts, a picture, both, or one of the index's own (itself left out).
 
         A text is compared as the model was trained to: by its vector with a picture's best view, or by its words with
         the picture's regions. A picture is compared with whole pictures, by the cosine, whatever the model's
-        similarity. ``where`` is an SQL expression over id, path, name, folder, date, size, width, height and the
-        metadata's keys; only pictures for which it is true are compared; ``date`` is as in Record. ``cut`` leaves out
-        what a calibrated model does not take for a match with a text; picture queries are never cut. ``rerank``: of
-        so many of the best, at least ``k``, the files are read again and judged by a model that was trained to match.
+        similarity. Several texts have weights, ``{"red dress": 1, "long": -0.5}``: the score is their mean, and one
+        below 0 counts against the pictures that match it. A picture and texts add up, the picture having half the
+        weight of a text of weight 1.
 
-        Raises SettingError unless exactly one query is given and ``k`` is positive, or where nothing can be looked at
-        twice, TextError, ImageError or FilterError for a query that cannot be used, PictureNotFound where ``like`` is
-        unknown.
+        ``written``: what is written counts too: words in file names, in the name of their folder, and in the metadata's
+        texts add to the score of a picture, or take from it for a text of a weight below 0.
+
+        ``where`` is an SQL expression over id, path, name, folder, date, size, width, height and the metadata's keys;
+        only pictures for which it is true are compared; ``date`` is as in Record. ``cut`` leaves out what a calibrated
+        model does not take for a match with a text, as scores in this index are; queries with a picture are never cut.
+        ``rerank``: of so many of the best, at least ``k``, the files are read again and judged by a model that was
+        trained to match.
+
+        Raises SettingError unless there is one such query, its weights are numbers and one of them is above 0, and
+        ``k`` is positive, or where nothing can be looked at twice, TextError, ImageError or FilterError for a query
+        that cannot be used, PictureNotFound where ``like`` is unknown.
         """
-        if sum(query is not None for query in (text, image, like)) != 1:
-            raise SettingError("Give exactly one of a text, a picture and the id of a picture to search by.")
+        wanted = asked(text, image, like)
         k = whole_number("k, the number of pictures wanted,", k)
         if k < 1:
             raise SettingError(f"k, the number of pictures wanted, must be at least 1, not {k}.")
         matching, best = None, k
         if rerank := whole_number("rerank, the number of pictures to look at twice,", rerank):
-            check_rerank(rerank, k, text)
+            check_rerank(rerank, k, wanted.alone)
             matching, best = self.model.matching, rerank
         if like is not None:
             like = whole_number("The id of a picture", like)
-        floor = -np.inf
-        query: Queries | None = None
-        if text is not None:
-            query = self.model.embed_queries([text])
-            floor = float(self.model.cutoff(query.vectors)[0]) if cut else floor
-        elif image is not None:
-            query = Queries(self.model.embed_images([image]))
-        if query is not None and query.vectors.shape != (1, self._store.dimension):
-            raise BundleError(
-                f"{self.model.name} gives a vector of the shape {list(query.vectors.shape)}, the index has vectors of "
-                f"{self._store.dimension} numbers: its bundle is damaged, copy it again."
-            )
+        texts = self._embedded(self.model.embed_queries(wanted.texts)) if wanted.texts else None
+        picture = self._embedded(Queries(self.model.embed_images([image]))).vectors[0] if image is not None else None
         among = self._matching(where) if where is not None else None
         with self._searching:
             self._refresh()
-            if query is None:
-                found = self._like(like, k, among)
-            elif text is None:
-                found = self._exact.search(by_picture(query.vectors[0]), k, among)
+            if texts is not None:
+                found = self._ranking.search(self.model, wanted, texts, picture, best, among, cut, written)
+            elif picture is not None:
+                found = self._exact.search(by_picture(picture), k, among)
             else:
-                found = self._exact.search(by_sentence(query, self.model.similarity), best, among, floor)
+                found = self._like(like, k, among)
             ids = [id for id, _ in found]
-            words = self._words(query, ids)
+            words = self._words(wanted, texts, ids)
             views = self._exact.views(ids) if matching is not None else None
         records = self._store.records(ids)
         hits = [
@@ -197,10 +202,30 @@ class Index:
             for id, score in found
             if id in records
         ]
-        if matching is not None and views is not None and text is not None:
+        if matching is not None and views is not None and wanted.alone is not None:
             there = np.array([id in records for id in ids], np.bool_)
-            hits = look_again(matching, text, hits, records, views[there])
+            hits = look_again(matching, wanted.alone, hits, records, views[there])
         return hits[:k]
+
+    def duplicates(
+        self,
+        threshold: float = THRESHOLD,
+        *,
+        where: str | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Duplicates:
+        """Groups of pictures that are nearly the same, each with the best to keep; nothing is deleted.
+
+        Pictures are compared by what they look like from afar, 16 x 16 dots, not by what they show: two photos of a
+        thing differ, a photo and its copy saved smaller or brighter do not, nor does one with a little cut off. Turned
+        and mirrored copies do. ``threshold`` is the least likeness, 1 for the same dots. The first time every file is
+        read, and ``progress`` called after each; ``where`` is as in search. Raises SettingError and FilterError.
+        """
+        threshold = check_threshold(threshold)
+        chosen = self._matching(where).tolist() if where is not None else None
+        records = self._store.records(chosen)
+        dots, skipped = see(self._store, records, progress)
+        return Duplicates(grouped(dots, records, threshold), len(dots), tuple(skipped))
 
     def delete(self, ids: int | Iterable[int] | None = None, *, where: str | None = None) -> int:
         """Removes pictures by id or ``where`` from the index, never from disk; how many there were.
@@ -259,17 +284,27 @@ class Index:
     def _matching(self, where: str) -> NDArray[np.int64]:
         return matching(self._store.path, self._store.database, where, self._store.fields(), self._store.mode)
 
+    def _embedded(self, queries: Queries) -> Queries:
+        """The queries, if they can be compared with what is stored."""
+        if queries.vectors.shape[1:] != (self._store.dimension,):
+            raise BundleError(
+                f"{self.model.name} gives vectors of the shape {list(queries.vectors.shape)}, the index has vectors of "
+                f"{self._store.dimension} numbers: its bundle is damaged, copy it again."
+            )
+        return queries
+
     def _like(self, id: int | None, k: int, among: NDArray[np.int64] | None) -> list[tuple[int, float]]:
         if id is None or id not in self._exact:
             raise PictureNotFound(f"There is no picture {id} in the index.")
         found = self._exact.search(by_picture(self._exact.views([id])[0, 0]), k + 1, among)
         return [(other, score) for other, score in found if other != id][:k]
 
-    def _words(self, query: Queries | None, ids: list[int]) -> dict[int, tuple[WordMatch, ...]]:
-        """For each picture where the query's words are; nothing for a query without."""
-        if query is None or query.words is None:
+    def _words(self, wanted: Asked, texts: Queries | None, ids: list[int]) -> dict[int, tuple[WordMatch, ...]]:
+        """For each picture where the words of what is wanted are; nothing for a query without."""
+        if texts is None or texts.words is None:
             return {}
-        return dict(zip(ids, word_matches(query.words, self._exact.views(ids)), strict=True))
+        words = texts[np.flatnonzero(wanted.shares > 0)].as_one().words
+        return dict(zip(ids, word_matches(words, self._exact.views(ids)), strict=True)) if words is not None else {}
 
     def _refresh(self) -> None:
         """Takes over into memory what any process has changed since the last search."""
@@ -281,6 +316,7 @@ class Index:
             for ids, vectors in changes.parts:
                 self._exact.put(ids, vectors)
             self._seen = changes.revision
+        self._ranking.refresh()
 
 
 def whole_number(what: str, value: object) -> int:

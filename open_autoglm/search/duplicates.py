@@ -1,0 +1,123 @@
+"""Groups pictures that are nearly the same, each around the one that is best to keep.
+
+It knows fingerprints and what makes a picture the better one; it knows nothing about files, models or storage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import SettingError
+from .looks import coarse, distance, fingerprints, likeness
+from .records import Record, Skipped
+
+Floats = NDArray[np.float32]
+Ids = NDArray[np.int64]
+
+# Copies saved again, shrunk, or brightened have 0.98 and more, with a thirtieth cut off each side mostly 0.9; the most
+# alike of different pictures hardly reach it (benchmarks/looks.py).
+THRESHOLD = 0.95
+ROWS_AT_ONCE = 1024
+SLACK = 1e-4  # of rounding, in distances
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A picture that is nearly the same as the one to keep; ``likeness`` is 1 for the very same dots."""
+
+    record: Record
+    likeness: float
+
+
+@dataclass(frozen=True)
+class Group:
+    """Pictures nearly the same: the best, with the most pixels, then bytes, to ``keep``; the others by likeness."""
+
+    keep: Record
+    others: tuple[Twin, ...]
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Groups of at least two, the largest first, among the pictures ``compared``; ``skipped`` could not be seen."""
+
+    groups: tuple[Group, ...]
+    compared: int
+    skipped: tuple[Skipped, ...]
+
+
+def check_threshold(threshold: object) -> float:
+    """The threshold as a float. SettingError unless it is a number over 0.5 and at most 1."""
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0.5 < threshold <= 1:
+        raise SettingError(f"The threshold is {threshold!r}: give a number over 0.5 and at most 1, as {THRESHOLD}.")
+    return float(threshold)
+
+
+def grouped(dots: Mapping[int, bytes], records: Mapping[int, Record], threshold: float) -> tuple[Group, ...]:
+    """Groups among the pictures whose dots and records are given.
+
+    Each picture is compared with the one to keep, never through a third: what a group offers to delete is nearly the
+    same as what stays.
+    """
+    best_first = sorted((records[id] for id in dots if id in records), key=_goodness)
+    prints = fingerprints(np.frombuffer(b"".join(dots[one.id] for one in best_first), np.uint8))
+    near: dict[int, list[int]] = {}
+    for first, second in pairs(prints, threshold):
+        near.setdefault(first, []).append(second)
+    groups = []
+    taken = set[int]()
+    for row in sorted(near):
+        if row in taken:
+            continue
+        rows = [other for other in sorted(near[row]) if other not in taken]
+        if not rows:
+            continue
+        taken.update(rows)
+        alike = likeness(prints[row], prints[rows])
+        twins = [Twin(best_first[other], round(float(one), 4)) for other, one in zip(rows, alike, strict=True)]
+        groups.append(Group(best_first[row], tuple(sorted(twins, key=lambda twin: (-twin.likeness, twin.record.id)))))
+    return tuple(sorted(groups, key=lambda group: (-len(group.others), group.keep.id)))
+
+
+def pairs(prints: Floats, threshold: float) -> Iterator[tuple[int, int]]:
+    """All pairs of rows (the lower first) that are so alike, of fingerprints [n, 771], in no order.
+
+    Memory grows with the rows, not with their pairs: blocks are compared at 4 x 4 dots, where nothing is further apart
+    than in full, and only along the direction in which the pictures differ most as far as the threshold reaches.
+    """
+    if len(prints) < 2:
+        return
+    reach = np.float32(distance(threshold) + SLACK)
+    small = coarse(prints)
+    small -= small.mean(axis=0)
+    along = small @ np.linalg.eigh(small.T @ small)[1][:, -1]
+    order = np.argsort(along, kind="stable")
+    small, along = small[order], along[order]
+    squares = np.einsum("nd,nd->n", small, small)
+    ends = np.searchsorted(along, along + reach, side="right")
+    for start in range(0, len(small), ROWS_AT_ONCE):
+        rows = slice(start, min(start + ROWS_AT_ONCE, len(small)))
+        for begin in range(start, int(ends[rows.stop - 1]), ROWS_AT_ONCE):
+            columns = slice(begin, min(begin + ROWS_AT_ONCE, len(small)))
+            apart = squares[rows, None] + squares[None, columns] - 2 * (small[rows] @ small[columns].T)
+            ones, others = np.nonzero(apart <= reach * reach)
+            ones, others = ones + start, others + begin
+            later = others > ones
+            yield from _close(prints, order[ones[later]], order[others[later]], reach)
+
+
+def _close(prints: Floats, ones: Ids, others: Ids, reach: np.float32) -> Iterator[tuple[int, int]]:
+    """Those pairs that are as near in full."""
+    for start in range(0, len(ones), ROWS_AT_ONCE):
+        first, second = ones[start : start + ROWS_AT_ONCE], others[start : start + ROWS_AT_ONCE]
+        near = np.square(prints[first] - prints[second]).sum(axis=1) <= reach * reach
+        lower, upper = np.minimum(first, second)[near], np.maximum(first, second)[near]
+        yield from zip(lower.tolist(), upper.tolist(), strict=True)
+
+
+def _goodness(record: Record) -> tuple[int, int, int]:
+    return -record.width * record.height, -record.size, record.id
