@@ -22,7 +22,7 @@ Ids = NDArray[np.int64]
 # alike of different pictures hardly reach it (benchmarks/looks.py).
 THRESHOLD = 0.95
 ROWS_AT_ONCE = 1024
-SLACK = 1e-4  # of rounding, in distances
+ROUNDING = 1e-4  # of squared distances from inner products
 
 
 @dataclass(frozen=True)
@@ -91,26 +91,26 @@ def pairs(prints: Floats, threshold: float) -> Iterator[tuple[int, int]]:
     """
     if len(prints) < 2:
         return
-    reach = np.float32(distance(threshold) + SLACK)
+    reach = distance(threshold)
     small = coarse(prints)
     small -= small.mean(axis=0)
     along = small @ np.linalg.eigh(small.T @ small)[1][:, -1]
     order = np.argsort(along, kind="stable")
     small, along = small[order], along[order]
     squares = np.einsum("nd,nd->n", small, small)
-    ends = np.searchsorted(along, along + reach, side="right")
+    ends = np.searchsorted(along, along + np.float32(reach + ROUNDING), side="right")
     for start in range(0, len(small), ROWS_AT_ONCE):
         rows = slice(start, min(start + ROWS_AT_ONCE, len(small)))
         for begin in range(start, int(ends[rows.stop - 1]), ROWS_AT_ONCE):
             columns = slice(begin, min(begin + ROWS_AT_ONCE, len(small)))
             apart = squares[rows, None] + squares[None, columns] - 2 * (small[rows] @ small[columns].T)
-            ones, others = np.nonzero(apart <= reach * reach)
+            ones, others = np.nonzero(apart <= reach * reach + ROUNDING)
             ones, others = ones + start, others + begin
             later = others > ones
             yield from _close(prints, order[ones[later]], order[others[later]], reach)
 
 
-def _close(prints: Floats, ones: Ids, others: Ids, reach: np.float32) -> Iterator[tuple[int, int]]:
+def _close(prints: Floats, ones: Ids, others: Ids, reach: float) -> Iterator[tuple[int, int]]:
     """Those pairs that are as near in full."""
     for start in range(0, len(ones), ROWS_AT_ONCE):
         first, second = ones[start : start + ROWS_AT_ONCE], others[start : start + ROWS_AT_ONCE]

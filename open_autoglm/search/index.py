@@ -187,6 +187,7 @@ class Index:
         among = self._matching(where) if where is not None else None
         with self._searching:
             self._refresh()
+            self._ranking.refresh()
             if texts is not None:
                 found = self._ranking.search(self.model, wanted, texts, picture, best, among, cut, written)
             elif picture is not None:
@@ -316,7 +317,6 @@ class Index:
             for ids, vectors in changes.parts:
                 self._exact.put(ids, vectors)
             self._seen = changes.revision
-        self._ranking.refresh()
 
 
 def whole_number(what: str, value: object) -> int:

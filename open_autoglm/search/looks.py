@@ -49,7 +49,7 @@ def fingerprints(dots: NDArray[np.uint8]) -> Floats:
     """
     colours = dots.reshape(-1, SIDE * SIDE, CHANNELS).astype(np.float32) / np.float32(255)
     mean = colours.mean(axis=1, keepdims=True)
-    shapes = (colours - mean).reshape(len(colours), -1)
+    shapes = (colours - mean).reshape(-1, SIDE * SIDE * CHANNELS)
     deviation = np.maximum(shapes.std(axis=1, keepdims=True), np.float32(FLATTEST))
     scale = np.float32(1 / np.sqrt(shapes.shape[1]))
     prints: Floats = np.concatenate([shapes / deviation * scale, mean[:, 0] * np.float32(COLOUR)], axis=1)

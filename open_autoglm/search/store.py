@@ -94,8 +94,9 @@ class Store:
             self.model, self.bundle = name, bundle
 
     def note(self, name: str, value: str) -> None:
-        """Keeps a fact of the whole index under a name of its own."""
-        with self.transaction():
+        """Keeps a remark about the index; no search has to look for changes because of it."""
+        self.check_writable()
+        with self._writing, schema.said_plainly(self.path):
             self._writer.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
     def known(self, key: bytes) -> Known | None:
@@ -196,12 +197,6 @@ class Store:
     def _read(self) -> Iterator[sqlite3.Connection]:
         with self._reading, schema.said_plainly(self.path):
             yield self._reader
-
-    def noted(self, name: str) -> str | None:
-        """The fact kept under a name."""
-        with self._read() as connection:
-            row = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-        return row[0] if row else None
 
     def count(self) -> int:
         """The number of pictures."""
@@ -307,6 +302,12 @@ class Store:
         with self._read() as connection:
             rows = connection.execute("SELECT key, reason FROM skipped ORDER BY key")
             return [Skipped(shown_path(key), reason) for key, reason in rows]
+
+    def noted(self, name: str) -> str | None:
+        """A remark that was kept."""
+        with self._read() as connection:
+            row = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
 
     def revision(self) -> int:
         """Grows with every transaction of any process."""
