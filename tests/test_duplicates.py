@@ -144,13 +144,14 @@ def test_by_blocks_all_pairs_are_found_that_comparing_each_with_each_finds() -> 
     # Soft pictures, as pictures are: otherwise the coarse comparison would tell them apart by itself.
     base = np.repeat(np.repeat(base[:, ::4, ::4], 4, axis=1), 4, axis=2)
     noisy = np.clip(base[rng.integers(0, 400, 2600)] + rng.normal(0, 12, (2600, 16, 16, 3)), 0, 255)
-    prints = fingerprints(np.concatenate([base, noisy]).astype(np.uint8))
+    dots = np.concatenate([base, noisy]).astype(np.uint8).reshape(-1, 768)
+    prints = fingerprints(dots)
     squares = (prints**2).sum(axis=1)
     for threshold in (0.9, 0.97):
         apart = squares[:, None] + squares[None] - 2 * prints @ prints.T
         wanted = {(int(a), int(b)) for a, b in np.argwhere(apart <= 2 * (1 - threshold) - 1e-4) if a < b}
         allowed = {(int(a), int(b)) for a, b in np.argwhere(apart <= 2 * (1 - threshold) + 1e-3) if a < b}
-        found = list(pairs(prints, threshold))
+        found = list(pairs(dots, threshold))
         assert len(wanted) > 1000
         assert len(found) == len(set(found))
         assert wanted <= set(found) <= allowed
