@@ -202,3 +202,19 @@ def test_thousands_of_pictures_with_the_same_word_do_no_harm(tmp_path: Path) -> 
     index.add(tmp_path / "many", {str(path): {"caption": "green"} for path in paths})
     assert names(index.search("green", k=1, written=True)) == ["plain.png"]
     assert len(index.search("green", written=True, cut=False, k=100)) == 41
+
+
+@pytest.mark.parametrize("query", ["green red", {"red": 1, "green": -0.7}, {"plain": -1, "red": 0.5, "blue": 0.5}])
+def test_the_best_few_are_the_first_of_all(tmp_path: Path, query: Any) -> None:
+    """However many pictures the words lift or lower, as many of the others as are needed stand beside them."""
+    index = make(tmp_path)
+    colours = ("red", "green", "blue", "white")
+    for number in range(48):
+        left, right = colours[number % 4], colours[(number // 4) % 4]
+        paint(tmp_path / "photos" / f"{number} {colours[number % 3]}{' plain' * (number % 2)}.png", left, right)
+    index.add(tmp_path / "photos")
+    for cut in (False, True):
+        every = index.search(query, k=1000, written=True, cut=cut)
+        assert [hit.score for hit in every] == sorted((hit.score for hit in every), reverse=True)
+        for k in (1, 3, 10, 30):
+            assert index.search(query, k=k, written=True, cut=cut) == every[:k]
