@@ -156,8 +156,8 @@ class Index:
         A text is compared as the model was trained to: by its vector with a picture's best view, or by its words with
         the picture's regions. A picture is compared with whole pictures, by the cosine, whatever the model's
         similarity. Several texts have weights, ``{"red dress": 1, "long": -0.5}``: the score is their weighed
-        mean, and one below 0 counts against the pictures that match it. A picture and texts add up, the picture having half the
-        weight of a text of weight 1.
+        mean, and one below 0 counts against the pictures that match it. A picture and texts add up, the picture having
+        half the weight of a text of weight 1.
 
         ``written``: what is written counts too: words in file names, in the name of their folder, and in the metadata's
         texts add to the score of a picture, or take from it for a text of a weight below 0.
