@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 EXTRAS = {
+    "graph": ("faiss",),
     "openvino": ("onnx", "openvino"),
     "serve": ("fastapi", "multipart", "python_multipart", "uvicorn"),
     "train": (

@@ -14,6 +14,7 @@ from .. import __version__
 from . import bundles
 from .arguments import HELP, Verbose
 from .asking import ask
+from .checking import check
 from .compressing import compress
 from .describing import describe
 from .duplicates import duplicates
@@ -26,6 +27,7 @@ from .tuning import tune
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "index": index,
+    "index check": check,
     "index duplicates": duplicates,
     "search": search,
     "ask": ask,

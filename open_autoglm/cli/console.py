@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..runtime.answers import Answer
     from ..runtime.describing import Description
     from ..runtime.tuning import Tuning
-    from ..search import AddReport, Duplicates, Hit, Skipped
+    from ..search import AddReport, Duplicates, Health, Hit, Skipped
 
 NAMED = 10  # skipped files that are listed; the rest is counted
 LONGEST_QUERY = 60  # characters of a query that are repeated in an answer
@@ -128,6 +128,29 @@ def show_hits(hits: Sequence[Hit], index: Path, wanted: str, cut: bool = True) -
     for hit in hits:
         if hit.note:
             say(f"Not looked at twice, it keeps its place: {hit.note}")
+
+
+def show_health(found: Health, index: Path) -> None:
+    """What an index has, how much of it is found, and what to do about that."""
+    out = stdout()
+    out.print(Text(f"{showable(str(index))} holds {number(found.pictures, 'picture')}."))
+    if found.graph:
+        facts = f"{found.newer} newer ones are compared one by one, {found.gone} are gone"
+        out.print(
+            Text(f"The graph has {found.graph}; {facts}. It has {found.links} links, its effort is {found.effort}.")
+        )
+    else:
+        out.print(Text("There is no graph: every search compares all pictures, and misses none."))
+    for share, count, whose in (
+        (found.recall_live, found.live_queries, "queries that were asked"),
+        (found.recall_now, found.queries, "of its own pictures, asked for now"),
+    ):
+        if share is not None:
+            out.print(Text(f"recall@10 {share:.3f} over {count} {whose}; it should be at least {found.floor:g}."))
+    if found.problem:
+        say(f"The graph cannot be used: {found.problem}.")
+    if found.due:
+        say(f"The graph is to be made: {found.due}; 'autoglm index check {quoted(index)} --rebuild' does it now.")
 
 
 def show_probabilities(probabilities: Mapping[str, float]) -> None:

@@ -29,10 +29,9 @@ class Commands(TyperGroup):
     """
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that the arguments begin with, and the rest of them."""
-        longer = " ".join(args[:2])
-        if len(args) > 1 and longer in self.commands:
-            return longer, self.commands[longer], args[2:]
+        """The command that the first words name; one of two words, as in ``index check``, goes before the shorter."""
+        if (name := " ".join(args[:2])) in self.commands:
+            return name, self.commands[name], args[2:]
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:

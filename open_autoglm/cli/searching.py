@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import MissingExtra
 from .arguments import BASE, AsJson, IndexPath, RecordedBundle, Verbose, named_folder, named_path
-from .streams import print_json
+from .streams import print_json, say
 
 if TYPE_CHECKING:
     from ..search import Index
@@ -67,6 +68,7 @@ def index(
     with open_or_create(to, model) as opened:
         with console.progress("Indexing") as report:
             result = opened.add(folder, metadata=facts, progress=lambda now: report(now.done, now.total), prune=prune)
+        make_graph(opened)
         if as_json:
             print_json({"index": to, "pictures": len(opened), **asdict(result)})
         else:
@@ -106,6 +108,10 @@ def search(
     written: Annotated[
         bool, typer.Option("--written", help="Also go by words in file and folder names and in texts of --metadata.")
     ] = False,
+    effort: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="How much of a large index's graph to look at; more finds more, slower."),
+    ] = None,
     show_all: Annotated[bool, typer.Option("--all", help="Show the closest pictures, however poor.")] = False,
     model: RecordedBundle = None,
     as_json: AsJson = False,
@@ -129,7 +135,7 @@ def search(
     from ..search import Index
     from . import console
 
-    with Index.open(path, load(model) if model is not None else None) as opened:
+    with Index.open(path, load(model) if model is not None else None, effort=effort) as opened:
         hits = opened.search(
             weighed(words, also or [], without or []),
             image=image,
@@ -166,6 +172,17 @@ def split_weight(given: str) -> tuple[str, float]:
     if colon and re.fullmatch(r"[0-9]*\.?[0-9]+", end.strip()):
         return text.strip(), float(end)
     return given, 1.0
+
+
+def make_graph(opened: Index) -> None:
+    """Makes the graph of a large index; without the package that it needs, searches are right and slower."""
+    from . import console
+
+    try:
+        with console.progress("Making the graph") as report:
+            opened.optimize(report)
+    except MissingExtra as error:
+        say(f"{error} Until then every search compares all pictures.")
 
 
 def open_or_create(path: Path, model: str | None) -> Index:

@@ -94,6 +94,10 @@ class Similarity(Protocol):
 
     def __call__(self, queries: Queries, views: Floats, /) -> Floats: ...
 
+    def probes(self, queries: Queries) -> Floats:
+        """Vectors [p, d]: what is close to a sentence has a view whose inner product with one of them is high."""
+        ...
+
 
 class Cosine:
     """The inner product of unit vectors, in -1..1."""
@@ -103,6 +107,9 @@ class Cosine:
     def __call__(self, queries: Queries, views: Floats) -> Floats:
         return bounded(best_view(cosine(queries.vectors, views)))
 
+    def probes(self, queries: Queries) -> Floats:
+        return queries.vectors
+
 
 class Euclidean:
     """The negative squared distance, at most 0; of unit vectors it is 2 cos - 2, and ranks as the cosine does."""
@@ -111,6 +118,9 @@ class Euclidean:
 
     def __call__(self, queries: Queries, views: Floats) -> Floats:
         return best_view(euclidean(queries.vectors, views))
+
+    def probes(self, queries: Queries) -> Floats:
+        return queries.vectors
 
 
 @dataclass(frozen=True)
@@ -128,6 +138,9 @@ class Bilinear:
     def __call__(self, queries: Queries, views: Floats) -> Floats:
         return best_view(cosine(self.fold(queries.vectors), views))
 
+    def probes(self, queries: Queries) -> Floats:
+        return self.fold(queries.vectors)
+
 
 class RegionWord:
     """For each word the cosine of its best region; the mean over the words, in -1..1: late interaction."""
@@ -140,6 +153,10 @@ class RegionWord:
         for rows in blocks(len(regions), (words.mask.size + regions.shape[2]) * regions.shape[1]):
             scores[:, rows] = mean_of_best(word_cosines(words.vectors, regions[rows]).max(axis=-1), words.mask)
         return bounded(scores)
+
+    def probes(self, queries: Queries) -> Floats:
+        words = words_of(queries)
+        return np.concatenate([words.vectors[words.mask], queries.vectors])
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ It knows similarities and the order of a picture's views; it knows nothing about
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,21 @@ Score = Callable[[Floats], Floats]
 PICTURE_SHARE = 0.5
 
 
-def by_sentences(sentences: Queries, similarity: Similarity, weights: Floats, cuts: Floats) -> Score:
-    """Scores [n] of pictures [n, views, d]: the sentences' similarities, added up by their ``weights`` [q].
+@dataclass(frozen=True)
+class Comparison:
+    """How pictures are compared with one query.
+
+    ``score`` takes pictures [n, views, d] to scores [n]. ``probes`` [p, d] are vectors to look for near ones of;
+    ``wholes``: the first view of a picture is all that counts.
+    """
+
+    score: Score
+    probes: Floats
+    wholes: bool = False
+
+
+def by_sentences(sentences: Queries, similarity: Similarity, weights: Floats, cuts: Floats) -> Comparison:
+    """Compares pictures with sentences as the model was trained to, and adds up by their ``weights`` [q].
 
     A sentence of a weight below 0 takes away from what scores above its cut [q] and adds to nothing: pictures that have
     nothing to do with it are not the better for having still less. Where it has no cut, all of its score counts.
@@ -37,19 +51,24 @@ def by_sentences(sentences: Queries, similarity: Similarity, weights: Floats, cu
         added: Floats = (weights @ counted).astype(np.float32)
         return added
 
-    return score
+    wanted = sentences[np.flatnonzero(weights > 0)]
+    together = [similarity.probes(wanted.as_one())] if len(wanted) > 1 else []
+    return Comparison(score, np.concatenate([similarity.probes(wanted), *together]))
 
 
-def with_picture(words: Score, vector: Floats, background: Background) -> Score:
-    """Scores [n] for words and a picture's vector [d], whose cosines are brought to the scale of the words' scores."""
+def with_picture(words: Comparison, vector: Floats, background: Background) -> Comparison:
+    """Compares pictures with words and a picture's vector [d], whose cosines are brought to the words' scale."""
     picture = by_picture(vector)
     scale = np.float32(PICTURE_SHARE * background.spread / background.likeness_spread)
-    return lambda views: words(views) + scale * (picture(views) - np.float32(background.likeness))
+    return Comparison(
+        lambda views: words.score(views) + scale * (picture.score(views) - np.float32(background.likeness)),
+        np.concatenate([words.probes, picture.probes]),
+    )
 
 
-def by_picture(vector: Floats) -> Score:
-    """Scores [n] of pictures [n, views, d] for a picture's vector [d]: the cosine of the wholes."""
-    return lambda views: Cosine()(Queries(vector[None]), views[:, :1])[0]
+def by_picture(vector: Floats) -> Comparison:
+    """Compares pictures with a picture's vector [d]: the cosine of the wholes."""
+    return Comparison(lambda views: Cosine()(Queries(vector[None]), views[:, :1])[0], vector[None], wholes=True)
 
 
 def word_matches(words: Words, views: Floats) -> list[tuple[WordMatch, ...]]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Ids = NDArray[np.int64]
+Ranked = list[tuple[int, float]]
 
 GROWTH = 1.25
 # Equal vectors may score a last bit apart depending on their row: rounding keeps the order of twins stable.
@@ -31,6 +32,11 @@ class ExactSearch:
 
     def __contains__(self, id: int) -> bool:
         return id in self._rows
+
+    @property
+    def ids(self) -> Ids:
+        """All ids, in no order."""
+        return self._ids[: len(self)].copy()
 
     def reserve(self, more: int) -> None:
         """Makes room for ``more`` further pictures."""
@@ -70,21 +76,27 @@ class ExactSearch:
 
     def search(
         self, score: Callable[[Floats], Floats], k: int, among: Ids | None = None, floor: float = -np.inf
-    ) -> list[tuple[int, float]]:
+    ) -> Ranked:
         """The ``k`` best (id, score), equal scores by id.
 
         ``score`` takes pictures [n, views, dimension] to scores [n]. ``among`` are the only ids allowed; scores
         below ``floor`` are left out.
         """
-        ranked = score(self._vectors[: len(self)]).astype(np.float64).round(SCORE_DIGITS)
-        ids = self._ids[: len(self)]
-        allowed = ranked >= floor
+        ids, scores = self._ids[: len(self)], score(self._vectors[: len(self)])
         if among is not None:
-            allowed &= np.isin(ids, among)
-        ranked, ids = ranked[allowed], ids[allowed]
-        if k < len(ranked):
-            # Everything that ties with the k-th stays in until the order by id decides.
-            near = ranked >= np.partition(ranked, len(ranked) - k)[len(ranked) - k]
-            ranked, ids = ranked[near], ids[near]
-        order = np.lexsort((ids, -ranked))[:k]
-        return list(zip(ids[order].tolist(), ranked[order].tolist(), strict=True))
+            allowed = np.isin(ids, among)
+            ids, scores = ids[allowed], scores[allowed]
+        return best(ids, scores, k, floor)
+
+
+def best(ids: Ids, scores: Floats, k: int, floor: float = -np.inf) -> Ranked:
+    """The ``k`` best (id, score) of ids [n] and scores [n], none below ``floor``, equal scores by id."""
+    ranked = scores.astype(np.float64).round(SCORE_DIGITS)
+    allowed = ranked >= floor
+    ranked, ids = ranked[allowed], ids[allowed]
+    if k < len(ranked):
+        # Everything that ties with the k-th stays in until the order by id decides.
+        near = ranked >= np.partition(ranked, len(ranked) - k)[len(ranked) - k]
+        ranked, ids = ranked[near], ids[near]
+    order = np.lexsort((ids, -ranked))[:k]
+    return list(zip(ids[order].tolist(), ranked[order].tolist(), strict=True))

@@ -40,20 +40,27 @@ TOKEN = re.compile(
 
 
 def matching(
-    index: Path, database: Path, expression: str, fields: Sequence[str], mode: Mode = "ro"
+    index: Path,
+    database: Path,
+    expression: str,
+    fields: Sequence[str],
+    mode: Mode = "ro",
+    among: Sequence[int] | None = None,
 ) -> NDArray[np.int64]:
-    """The ids of the pictures for which an SQL expression is true.
+    """The ids of the pictures for which an SQL expression is true, in no order.
 
-    ``fields`` are the metadata keys it may name beside COLUMNS; ``mode`` is how the index is open. Raises
-    FilterError where it is no such expression, names an unknown column or takes too long.
+    ``fields`` are the metadata keys it may name beside COLUMNS; ``mode`` is how the index is open; ``among``: only
+    these ids are looked at, few enough to be named. Raises FilterError where it is no such expression, names an unknown
+    column or takes too long.
     """
     columns = _by_column(fields)
     _check_shape(expression, [*COLUMNS, *columns])
     with said_plainly(index), closing(connect(database, "frozen" if mode == "frozen" else "ro")) as connection:
         _confine(connection, columns)
         try:
+            named = "" if among is None else f"id IN ({', '.join(str(int(id)) for id in among)}) AND "
             # The line break ends whatever the expression leaves open.
-            rows = connection.execute(f"SELECT id FROM items WHERE ({expression}\n)").fetchall()  # noqa: S608
+            rows = connection.execute(f"SELECT id FROM items WHERE {named}({expression}\n)").fetchall()  # noqa: S608
         except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
             if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_IOERR", "SQLITE_BUSY")):
                 raise

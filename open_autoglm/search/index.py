@@ -16,28 +16,36 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BundleError, PictureNotFound, SettingError, SpaceMismatch
+from ..errors import PictureNotFound, SettingError, SpaceMismatch
+from ..runtime.engine import available_cores
 from ..runtime.similarity import Queries
 from . import schema
 from .asked import Asked, asked
-from .comparing import by_picture, word_matches
+from .building import build
+from .comparing import Comparison, by_picture, word_matches
 from .duplicates import THRESHOLD, Duplicates, check_threshold, grouped
-from .exact import ExactSearch
 from .facts import Facts
-from .filters import matching
 from .gone import refuse_emptied
+from .health import COMPARED, Health, health
 from .ingest import Ingest
-from .owner import check_model, check_space, own_model, place
+from .owner import check_model, check_query, check_space, own_model, place
+from .passing import Passing
+from .pictures import Pictures
 from .ranking import Ranking, calibrate
 from .records import AddReport, Hit, Json, Progress, Record, WordMatch, shown_path
 from .rerank import check_rerank, look_again
 from .scan import absolute, scan
 from .seeing import see
 from .store import Store
+from .upkeep import FLOOR_REMARK, Upkeep, need
+from .watch import kept
 
 if TYPE_CHECKING:
     from ..runtime.images import ImageSource
     from ..runtime.model import Model
+
+
+LIKELY = 512  # pictures that a filter is tried on before it is on all
 
 
 class Index:
@@ -47,14 +55,16 @@ class Index:
     where the index is damaged, busy or cannot be written.
     """
 
-    def __init__(self, store: Store, model: Model | None) -> None:
+    def __init__(self, store: Store, model: Model | None, effort: int | None = None) -> None:
         self._store = store
+        self._effort = effort
         self._given_model = model
         self._loading = threading.Lock()
-        self._exact = ExactSearch(store.views, store.dimension)
-        self._ranking = Ranking(store, self._exact)
-        self._seen = 0
+        self._pictures = Pictures(store)
+        self._ranking = Ranking(store, self._pictures, self._nearest)
+        self._passing = Passing(store)
         self._searching = threading.Lock()
+        self._upkeep = Upkeep(store, self._pictures, self._searching)
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], model: Model, exist_ok: bool = False) -> Index:
@@ -77,8 +87,11 @@ class Index:
         return cls.open(path, model)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], model: Model | None = None) -> Index:
+    def open(cls, path: str | os.PathLike[str], model: Model | None = None, *, effort: int | None = None) -> Index:
         """Opens the index at ``path``; without ``model``, the one that made it is loaded when first needed.
+
+        ``effort``: how many nodes of the graph a search holds in view, where the index is so large that it has one;
+        more finds more and takes longer. By default it is what the graph was made for.
 
         An index that may not be written to can be searched; one on a drive that is read-only altogether is seen
         as it is now. Raises IndexStoreError where there is none or it is damaged, SpaceMismatch for a model of
@@ -86,6 +99,8 @@ class Index:
         """
         if model is not None:
             check_model(model)
+        if effort is not None and whole_number("effort, the nodes of the graph held in view,", effort) < 1:
+            raise SettingError(f"effort, the nodes of the graph held in view, must be at least 1, not {effort}.")
         store = Store(Path(absolute(path)))
         try:
             if model is not None:
@@ -93,7 +108,7 @@ class Index:
         except SpaceMismatch:
             store.close()
             raise
-        return cls(store, model)
+        return cls(store, model, effort)
 
     @property
     def model(self) -> Model:
@@ -182,28 +197,38 @@ class Index:
             matching, best = self.model.matching, rerank
         if like is not None:
             like = whole_number("The id of a picture", like)
-        texts = self._embedded(self.model.embed_queries(wanted.texts)) if wanted.texts else None
-        picture = self._embedded(Queries(self.model.embed_images([image]))).vectors[0] if image is not None else None
-        among = self._matching(where) if where is not None else None
+        texts, comparison, floor = None, None, -np.inf
+        picture = Queries(self.model.embed_images([image])) if image is not None else None
+        if picture is not None:
+            check_query(self.model, picture, 1, self._store.dimension)
+            comparison = by_picture(picture.vectors[0])
+        if wanted.texts:
+            texts = self.model.embed_queries(wanted.texts)
+            check_query(self.model, texts, len(wanted.texts), self._store.dimension)
+            with self._searching:
+                comparison, floor = self._ranking.comparison(self.model, wanted, texts, picture)
+        floor = floor if cut else -np.inf
+        written = written and bool(wanted.texts)
+        among = None
+        if where is not None:
+            # Words are found in pictures that no vector would make likely.
+            among = self._passing.all(where) if written else self._among(where, comparison, best)
         with self._searching:
-            self._refresh()
-            self._ranking.refresh()
-            if texts is not None:
-                found = self._ranking.search(self.model, wanted, texts, picture, best, among, cut, written)
-            elif picture is not None:
-                found = self._exact.search(by_picture(picture), k, among)
-            else:
+            self._pictures.refresh()
+            if comparison is None:
                 found = self._like(like, k, among)
+            elif written:
+                found = self._ranking.mixed(wanted, comparison, best, among, floor)
+            else:
+                found = self._nearest(comparison, best, among, floor)
             ids = [id for id, _ in found]
             words = self._words(wanted, texts, ids)
-            views = self._exact.views(ids) if matching is not None else None
-        records = self._store.records(ids)
-        hits = [
-            Hit(id, records[id].path, score, records[id].metadata, words.get(id, ()))
-            for id, score in found
-            if id in records
-        ]
+            views = self._pictures.views(ids) if matching is not None else None
+        shown = self._store.shown(ids)
+        hits = [Hit(id, shown[id][0], score, shown[id][1], words.get(id, ())) for id, score in found if id in shown]
         if matching is not None and views is not None and wanted.alone is not None:
+            records = self._store.records([hit.id for hit in hits])
+            hits = [hit for hit in hits if hit.id in records]
             there = np.array([id in records for id in ids], np.bool_)
             hits = look_again(matching, wanted.alone, hits, records, views[there])
         return hits[:k]
@@ -223,7 +248,7 @@ class Index:
         read, and ``progress`` called after each; ``where`` is as in search. Raises SettingError and FilterError.
         """
         threshold = check_threshold(threshold)
-        chosen = self._matching(where).tolist() if where is not None else None
+        chosen = self._passing.all(where).tolist() if where is not None else None
         records = self._store.records(chosen)
         dots, skipped = see(self._store, records, progress)
         return Duplicates(grouped(dots, records, threshold), len(dots), tuple(skipped))
@@ -237,7 +262,7 @@ class Index:
         if (ids is None) == (where is None):
             raise SettingError("Give either the ids of the pictures to delete or a filter.")
         if where is not None:
-            chosen = self._matching(where).tolist()
+            chosen = self._passing.all(where).tolist()
         else:
             several = ids if isinstance(ids, Iterable) and not isinstance(ids, str | bytes) else [ids]
             chosen = [number for id in several if 0 < (number := whole_number("The id of a picture", id)) < 2**63]
@@ -254,6 +279,36 @@ class Index:
 
     def __len__(self) -> int:
         return self._store.count()
+
+    def optimize(self, progress: Callable[[int, int], None] | None = None, *, again: bool = False) -> bool:
+        """Makes the graph that a large index is searched with, where it is due or ``again`` is set; whether it was.
+
+        An index that stays open does so on its own, in the background. Searches go on meanwhile. ``progress`` is
+        called with the vectors done and their number. Raises IndexStoreError where the index cannot be written,
+        MissingExtra where the graph's package is not installed.
+        """
+        self._store.check_writable()
+        with self._searching:
+            self._pictures.refresh()
+            wanted = need(self._store, self._pictures, kept(self._store), again)
+        if wanted is None:
+            return False
+        made = build(self._store.path, wanted.width, available_cores(), progress or (lambda done, total: None))
+        with self._searching:
+            self._pictures.refresh()
+        return made
+
+    def check(self, queries: int = COMPARED) -> Health:
+        """Measures how fit the index is for searching; asks so many ``queries`` with and without the graph."""
+        with self._searching:
+            self._pictures.refresh()
+            return health(self._store, self._pictures, queries, self._effort)
+
+    def set_recall_floor(self, share: float) -> None:
+        """The recall@10 of live queries, in 0..1, below which the graph is made again, wider. Kept in the index."""
+        if not 0 <= share <= 1:
+            raise SettingError(f"The lowest recall must be between 0 and 1, not {share}.")
+        self._store.note(FLOOR_REMARK, str(float(share)))
 
     def info(self) -> dict[str, Any]:
         """What the index is: path, pictures, model, space, views, dimension, bytes, folders, skipped."""
@@ -272,6 +327,7 @@ class Index:
 
     def close(self) -> None:
         """Ends the use of the index; what was added is stored already."""
+        self._upkeep.close()
         self._store.close()
 
     def __enter__(self) -> Index:
@@ -282,22 +338,26 @@ class Index:
     ) -> None:
         self.close()
 
-    def _matching(self, where: str) -> NDArray[np.int64]:
-        return matching(self._store.path, self._store.database, where, self._store.fields(), self._store.mode)
+    def _among(self, where: str, comparison: Comparison | None, k: int) -> NDArray[np.int64]:
+        """Ids that a filter leaves: all, or enough of those that are likely found."""
+        likely = None
+        if comparison is not None:
+            with self._searching:
+                self._pictures.refresh()
+                likely = self._pictures.likely(comparison, max(LIKELY, 8 * k))
+        return self._passing.all(where) if likely is None else self._passing.of(where, *likely, enough=2 * k)
 
-    def _embedded(self, queries: Queries) -> Queries:
-        """The queries, if they can be compared with what is stored."""
-        if queries.vectors.shape[1:] != (self._store.dimension,):
-            raise BundleError(
-                f"{self.model.name} gives vectors of the shape {list(queries.vectors.shape)}, the index has vectors of "
-                f"{self._store.dimension} numbers: its bundle is damaged, copy it again."
-            )
-        return queries
+    def _nearest(
+        self, comparison: Comparison, k: int, among: NDArray[np.int64] | None, floor: float = -np.inf
+    ) -> list[tuple[int, float]]:
+        found = self._pictures.search(comparison, k, among, floor, self._effort)
+        self._upkeep.asked(comparison)
+        return found
 
     def _like(self, id: int | None, k: int, among: NDArray[np.int64] | None) -> list[tuple[int, float]]:
-        if id is None or id not in self._exact:
+        if id is None or id not in self._pictures:
             raise PictureNotFound(f"There is no picture {id} in the index.")
-        found = self._exact.search(by_picture(self._exact.views([id])[0, 0]), k + 1, among)
+        found = self._nearest(by_picture(self._pictures.views([id])[0, 0]), k + 1, among)
         return [(other, score) for other, score in found if other != id][:k]
 
     def _words(self, wanted: Asked, texts: Queries | None, ids: list[int]) -> dict[int, tuple[WordMatch, ...]]:
@@ -305,18 +365,7 @@ class Index:
         if texts is None or texts.words is None:
             return {}
         words = texts[np.flatnonzero(wanted.shares > 0)].as_one().words
-        return dict(zip(ids, word_matches(words, self._exact.views(ids)), strict=True)) if words is not None else {}
-
-    def _refresh(self) -> None:
-        """Takes over into memory what any process has changed since the last search."""
-        if self._store.revision() == self._seen:
-            return
-        with self._store.changes(self._seen) as changes:
-            self._exact.remove(changes.removed)
-            self._exact.reserve(changes.count)
-            for ids, vectors in changes.parts:
-                self._exact.put(ids, vectors)
-            self._seen = changes.revision
+        return dict(zip(ids, word_matches(words, self._pictures.views(ids)), strict=True)) if words is not None else {}
 
 
 def whole_number(what: str, value: object) -> int:

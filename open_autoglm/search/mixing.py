@@ -5,14 +5,15 @@ It knows scores, and what full text search says of pictures; it knows nothing ab
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .comparing import Score
-from .exact import SCORE_DIGITS, ExactSearch
+from .comparing import Comparison
+from .exact import SCORE_DIGITS, Ranked
+from .pictures import Pictures
 from .written import Written
 
 # BM25 adds up log-odds, and so do scores in spreads of their background: a sum is a mixture in one unit. By ranks
@@ -45,8 +46,14 @@ def mixture(found: Sequence[Written], weights: Sequence[float], spread: float) -
 
 
 def mixed(
-    exact: ExactSearch, score: Score, mixing: Mixture, k: int, among: NDArray[np.int64] | None, floor: float
-) -> list[tuple[int, float]]:
+    pictures: Pictures,
+    nearest: Callable[[Comparison, int, NDArray[np.int64] | None, float], Ranked],
+    comparison: Comparison,
+    mixing: Mixture,
+    k: int,
+    among: NDArray[np.int64] | None,
+    floor: float,
+) -> Ranked:
     """The ``k`` best (id, score) of pictures to some of which something is added, equal scores by id.
 
     The others stand in the order of their vectors, so that no more of them are needed than the best ``k`` and as many
@@ -54,11 +61,11 @@ def mixed(
     """
     added = mixing.added
     falling = sum(1 for value in added.values() if value < 0)
-    scores = dict(exact.search(score, k + falling, among, floor))
-    written = [id for id in added if id in exact]
+    scores = dict(nearest(comparison, k + falling, among, floor))
+    written = [id for id in added if id in pictures]
     for start in range(0, len(written), ROWS_AT_ONCE):
         part = written[start : start + ROWS_AT_ONCE]
-        near = score(exact.views(part)).tolist()
+        near = comparison.score(pictures.views(part)).tolist()
         scores |= {id: round(near[row] + added[id], SCORE_DIGITS) for row, id in enumerate(part)}
     kept = [(id, value) for id, value in scores.items() if value >= floor or id in mixing.surely]
     return sorted(kept, key=lambda one: (-one[1], one[0]))[:k]

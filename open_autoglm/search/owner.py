@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..bundle import MANIFEST, read_manifest, shipped_folder
 from ..errors import BundleError, SettingError, SpaceMismatch
 from .records import shown_path
@@ -14,6 +16,7 @@ from .store import Store
 
 if TYPE_CHECKING:
     from ..runtime.model import Model
+    from ..runtime.similarity import Queries
 
 
 def check_model(model: object) -> None:
@@ -29,6 +32,19 @@ def check_space(store: Store, model: Model) -> None:
             f"The index {shown_path(store.path)} was made with {store.model} (space {store.space}) and cannot be "
             f"used with {model.name} (space {model.space}): load {store.model}, or make a new index with "
             f"{model.name}."
+        )
+
+
+def check_query(model: Model, query: Queries, count: int, dimension: int) -> None:
+    """Raises BundleError unless a query is ``count`` vectors of ``dimension`` finite numbers."""
+    if query.vectors.shape != (count, dimension):
+        raise BundleError(
+            f"{model.name} gives a vector of the shape {list(query.vectors.shape)}, the index has vectors of "
+            f"{dimension} numbers: its bundle is damaged, copy it again."
+        )
+    if not np.isfinite(query.vectors).all():
+        raise BundleError(
+            f"{model.name} gives a vector for this query with what is no number: its bundle is damaged, copy it again."
         )
 
 

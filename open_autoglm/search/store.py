@@ -282,6 +282,15 @@ class Store:
             parts = [vectors for _, vectors in self._parts(rows)]
         return np.concatenate([np.zeros((0, self.views, self.dimension), np.float32), *parts])
 
+    def shown(self, ids: Iterable[int]) -> dict[int, tuple[str, dict[str, Json]]]:
+        """The path and metadata of those ids that there are."""
+        with self._read() as connection:
+            rows = connection.execute(
+                "SELECT id, path, metadata FROM pictures WHERE id IN (SELECT value FROM json_each(?))",
+                (json.dumps(list(ids)),),
+            ).fetchall()
+        return {id: (path, json.loads(metadata)) for id, path, metadata in rows}
+
     def fields(self) -> list[str]:
         """The keys that metadata has had."""
         with self._read() as connection:
@@ -313,6 +322,19 @@ class Store:
         """Grows with every transaction of any process."""
         with self._read() as connection:
             return int(connection.execute("SELECT revision FROM counter").fetchone()[0])
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Changes]:
+        """All vectors, in the order of their ids, as of one moment; consume it inside the block."""
+        with self._read() as connection:
+            connection.execute("BEGIN")
+            try:
+                (revision,) = connection.execute("SELECT revision FROM counter").fetchone()
+                (count,) = connection.execute("SELECT count(*) FROM vectors").fetchone()
+                rows = connection.execute("SELECT id, data FROM vectors ORDER BY id")
+                yield Changes(revision, np.empty(0, np.int64), count, self._parts(rows))
+            finally:
+                connection.execute("COMMIT")
 
     @contextmanager
     def changes(self, seen: int) -> Iterator[Changes]:

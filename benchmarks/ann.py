@@ -1,0 +1,160 @@
+"""How fast the nearest of many pictures are found at equal recall, beside faiss, usearch, hnswlib and LanceDB.
+
+Queries come from elsewhere than the pictures, as texts do. Each side is made and asked in a process of its own, with
+one thread for each query; ours is asked through the public index, records included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from _graph_sides import SIDES
+from _index_parts import best_rows, recall
+from _record import record
+from _vectors import Floats, World
+
+from open_autoglm.search.frozen import FILE
+
+DIMENSION = 512
+RECALLS = (0.90, 0.95, 0.99)
+TUNING, ASKED = 300, 1000  # queries that an effort is chosen with, and those that are timed
+
+
+def main() -> None:
+    """Measures every side in turn and records one table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="20,000 vectors and fewer queries, for a look")
+    parser.add_argument("--vectors", type=int, help="how many; 1,000,000 otherwise")
+    parser.add_argument("--threads", type=int, default=2, help="for making the graphs; ours takes the cores there are")
+    parser.add_argument("--sides", nargs="+", default=list(SIDES), choices=list(SIDES))
+    parser.add_argument("--folder", type=Path, help="where to work, and leave the indexes; a temporary one otherwise")
+    parser.add_argument("--side", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    count = arguments.vectors or (20_000 if arguments.quick else 1_000_000)
+    asked = 200 if arguments.quick else ASKED
+    if arguments.side:
+        print(json.dumps(measure(arguments.side, arguments.folder, arguments.threads, asked)))
+        return
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as temporary:
+        folder = Path(temporary)
+        write_vectors(folder, count, TUNING + asked)
+        figures: dict[str, float] = {"vectors": count}
+        for side in arguments.sides:
+            command = [sys.executable, __file__, "--side", side, "--folder", str(folder)]
+            command += ["--threads", str(arguments.threads), *(["--quick"] if arguments.quick else [])]
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            for name, value in json.loads(done.stdout.splitlines()[-1]).items():
+                figures[f"{side}_{name}"] = value
+    settings = {"dimension": DIMENSION, "threads": arguments.threads, "asked": asked, "quick": arguments.quick}
+    record("ann", settings, figures, time.perf_counter() - began)
+    show(arguments.sides, figures)
+
+
+def write_vectors(folder: Path, count: int, queries: int) -> None:
+    """Vectors, queries and the right answers, as files that every side maps."""
+    world = World.make(DIMENSION)
+    vectors = np.lib.format.open_memmap(folder / "vectors.npy", "w+", np.float32, (count, DIMENSION))
+    for start in range(0, count, 50_000):
+        part = world.pictures(min(50_000, count - start), seed=1 + start)
+        vectors[start : start + len(part)] = part.astype(np.float16)  # as an index keeps them
+    vectors.flush()
+    asked = world.queries(queries, seed=2)
+    np.save(folder / "queries.npy", asked)
+    np.save(folder / "best.npy", best_rows(asked, vectors))
+
+
+def measure(name: str, folder: Path, threads: int, asked: int) -> dict[str, float]:
+    """The figures of one side; of recalls that it does not reach there are none."""
+    vectors = np.load(folder / "vectors.npy", mmap_mode="r")
+    queries, best = np.load(folder / "queries.npy"), np.load(folder / "best.npy")
+    side = SIDES[name](folder, vectors, queries, threads)
+    figures = {"build_s": side.build_s, "bytes_a_vector": side.bytes() / len(vectors)}
+    wanted = list(RECALLS)
+    for effort in side.efforts:
+        reached = recall([side.ask(number, queries[number], effort) for number in range(TUNING)], best[:TUNING])
+        while wanted and reached >= wanted[0]:
+            label = f"at_{round(100 * wanted.pop(0))}"
+            times, found = timed(side, queries, effort, asked)
+            figures[f"{label}_recall"] = recall(found, best[TUNING:])
+            figures[f"{label}_per_s"] = len(times) / sum(times)
+            figures[f"{label}_p95_ms"] = 1000 * float(np.percentile(times, 95))
+            figures[f"{label}_effort"] = effort
+    return figures | (as_opened(folder, queries, best, asked) if name == "ours" else {})
+
+
+def timed(side: object, queries: Floats, effort: int, asked: int) -> tuple[list[float], list[list[int]]]:
+    """Seconds of each query, and what it found."""
+    times, found = [], []
+    for number in range(TUNING, TUNING + asked):
+        before = time.perf_counter()
+        found.append(side.ask(number, queries[number], effort))  # type: ignore[attr-defined]
+        times.append(time.perf_counter() - before)
+    return times, found
+
+
+OPENED = """
+import json, sys, time
+sys.path.insert(0, sys.argv[1])
+import numpy as np
+from _index_parts import VectorModel
+from ann import resident
+from open_autoglm.search import Index
+queries = np.load(sys.argv[3])
+Index.open(sys.argv[2]).close()
+import faiss
+before = time.perf_counter()
+index = Index.open(sys.argv[2], VectorModel(queries))
+index.search("0", cut=False)
+opened = time.perf_counter() - before
+times, found = [], []
+for number in range(int(sys.argv[4]), len(queries)):
+    before = time.perf_counter()
+    found.append([hit.id - 1 for hit in index.search(str(number), cut=False)])
+    times.append(time.perf_counter() - before)
+print(json.dumps([opened, times, found, resident()]))
+"""
+
+
+def as_opened(folder: Path, queries: Floats, best: np.ndarray, asked: int) -> dict[str, float]:
+    """What an index does with nothing set, in a process that has done nothing else: what a user sees."""
+    command = [sys.executable, "-c", OPENED, str(Path(__file__).parent), str(folder / "ours.index")]
+    command += [str(folder / "queries.npy"), str(TUNING)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    opened, times, found, memory = json.loads(done.stdout)
+    return {
+        "opened_recall": recall(found, best[TUNING:]),
+        "opened_p50_ms": 1000 * float(np.median(times)),
+        "opened_p95_ms": 1000 * float(np.percentile(times, 95)),
+        "opened_resident_gb": memory,
+        "open_and_first_search_s": opened,
+        "map_gb": (folder / "ours.index" / FILE).stat().st_size / 1e9,
+    }
+
+
+def resident() -> float:
+    """GB of this process that lie in memory, mapped files among them."""
+    found = re.search(r"Rss:\s+(\d+) kB", Path("/proc/self/smaps_rollup").read_text(encoding="utf-8"))
+    return int(found[1]) * 1024 / 1e9 if found else float("nan")
+
+
+def show(sides: list[str], figures: dict[str, float]) -> None:
+    """The table: a line a side."""
+    at = [f"at_{round(100 * share)}_{what}" for share in RECALLS for what in ("per_s", "p95_ms")]
+    columns = ["build_s", "bytes_a_vector", *at]
+    print(f"\n{'':<12}" + "".join(f"{column:>16}" for column in columns))
+    for side in sides:
+        values = [figures.get(f"{side}_{column}") for column in columns]
+        print(f"{side:<12}" + "".join(f"{'-' if value is None else format(value, '.4g'):>16}" for value in values))
+
+
+if __name__ == "__main__":
+    main()

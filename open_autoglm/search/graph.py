@@ -1,0 +1,125 @@
+"""A graph of near vectors (HNSW, 1603.09320) by faiss: made of them, opened from mapped bytes, asked for the nearest.
+
+It knows vectors and numbers of nodes; it knows nothing about pictures, files or changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import needing
+
+Floats = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
+Nodes = NDArray[np.int64]
+
+FEATURE = "Searching with a graph"
+EXTRA = "graph"
+ABSENT = "faiss is not installed: pip install -c constraints.txt -e '.[graph]'"
+MOST_LINKS, MOST_BUILDING, MOST_SEARCHING = 64, 800, 4096
+
+
+@dataclass(frozen=True)
+class Width:
+    """How widely a graph is made and searched: more finds more and takes longer.
+
+    ``links`` a node has on each upper level, and twice as many on the lowest; ``building`` and ``searching`` are
+    how many nodes are held in view (``efConstruction`` and ``efSearch``).
+    """
+
+    links: int = 32
+    building: int = 100
+    searching: int = 160
+
+    def wider(self) -> Width:
+        """The next one, for a graph that found too little."""
+        return Width(
+            min(MOST_LINKS, self.links * 3 // 2),
+            min(MOST_BUILDING, self.building * 2),
+            min(MOST_SEARCHING, self.searching * 2),
+        )
+
+    def facts(self) -> dict[str, int]:
+        """As it is noted in a file."""
+        return asdict(self)
+
+
+def there() -> bool:
+    """Whether faiss is installed."""
+    return find_spec("faiss") is not None
+
+
+def engine() -> Any:
+    """The module of faiss. MissingExtra where it is not installed."""
+    with needing(FEATURE, EXTRA):
+        import faiss
+    return faiss
+
+
+class GraphBuilder:
+    """A graph in the making; vectors are kept at 8 bits a number, each dimension in a range of its own."""
+
+    def __init__(self, dimension: int, width: Width, sample: Floats, threads: int) -> None:
+        self._faiss = engine()
+        self._faiss.omp_set_num_threads(threads)  # of the calling thread's work alone
+        kind = self._faiss.ScalarQuantizer.QT_8bit
+        self._index = self._faiss.IndexHNSWSQ(dimension, kind, width.links, self._faiss.METRIC_INNER_PRODUCT)
+        self._index.hnsw.efConstruction = width.building
+        self._index.train(sample)
+
+    def codes(self, vectors: Floats) -> Bytes:
+        """Vectors [n, d] as the graph keeps them, [n, d]."""
+        codes: Bytes = self._index.storage.sa_encode(vectors)
+        return codes
+
+    def add(self, vectors: Floats) -> None:
+        """Adds vectors [n, d] as the next nodes."""
+        self._index.add(vectors)
+
+    def write(self, write: Callable[[bytes], object]) -> None:
+        """Hands out the finished graph, piece by piece."""
+        self._faiss.write_index(self._index, self._faiss.PyCallbackIOWriter(write))
+
+
+class Graph:
+    """A finished graph in bytes that stay where they are; safe to use from several threads.
+
+    The bytes are trusted: whoever opens them has checked that they are as they were written.
+    """
+
+    def __init__(self, data: Bytes) -> None:
+        self._faiss = engine()
+        self._data = data  # what faiss reads, as long as it does
+        self._reader = self._faiss.ZeroCopyIOReader(self._faiss.swig_ptr(data), data.size)
+        self._index = self._faiss.read_index(self._reader)
+        self._codes = self._faiss.downcast_index(self._index.storage)
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    def near(self, vector: Floats, count: int, searching: int, allowed: Bytes | None = None) -> Nodes:
+        """At most ``count`` nodes whose inner product with a vector [d] is about the highest, best first.
+
+        ``searching`` nodes are held in view. ``allowed`` has a bit a node, lowest first: the only ones that are found.
+        """
+        parameters = self._faiss.SearchParametersHNSW()
+        parameters.efSearch = searching
+        return self._ask(self._index, vector, count, parameters, allowed)
+
+    def scan(self, vector: Floats, count: int, allowed: Bytes | None = None) -> Nodes:
+        """The same, with every allowed node compared."""
+        return self._ask(self._codes, vector, count, self._faiss.SearchParameters(), allowed)
+
+    def _ask(self, index: Any, vector: Floats, count: int, parameters: Any, allowed: Bytes | None) -> Nodes:
+        if allowed is not None:
+            # A variable of our own: faiss keeps no reference to it.
+            selector = self._faiss.IDSelectorBitmap(allowed)
+            parameters.sel = selector
+        found: Nodes = index.search(vector[None], min(count, len(self)), params=parameters)[1][0]
+        return found[found >= 0]
