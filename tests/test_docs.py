@@ -118,7 +118,7 @@ def test_the_commands_of_the_pages_exist_with_their_options() -> None:
     known = typer.main.get_command(app).commands
     assert len(commands()) > 20
     for line in commands():
-        name, *rest = shlex.split(line)
-        name = longer if (longer := " ".join([name, *rest[:1]])) in known else name
+        first, *rest = shlex.split(line)
+        name = f"{first} {rest[0]}" if f"{first} {rest[0]}" in known else first
         options = {option for parameter in known[name].params for option in parameter.opts}
         assert {word for word in rest if re.match(r"--?[a-z]", word)} <= options, line

@@ -292,6 +292,17 @@ def test_without_faiss_every_picture_is_compared_and_that_is_said(
             index.optimize()
 
 
+def test_indexing_without_faiss_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "EXACT_VECTORS", 1)
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    paint(tmp_path / "photos/red.png")
+    done = autoglm("index", tmp_path / "photos", "--to", tmp_path / "photos.index")
+    assert done.exit_code == 0
+    assert "1 added" in done.stdout
+    assert "[graph]" in done.stderr
+    assert "compares all pictures" in done.stderr
+
+
 def test_a_query_that_is_no_number_is_refused(tmp_path: Path) -> None:
     model = VectorModel()
     index, _ = made(tmp_path, model, some_vectors(PICTURES))

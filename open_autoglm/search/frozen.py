@@ -28,7 +28,7 @@ FEW = 4096  # vectors that are compared at once rather than asked of a graph
 # Comparing one node on the way through a graph costs as much as so many of them in a row.
 GRAPH_COST = 40
 SPARSE = 0.9  # a mask that excludes more is given to the graph
-SPARE = 32  # nodes looked at beyond what is wanted, for what 8 bits put in a wrong order
+SPARE = 16  # nodes looked at beyond what is wanted, for what 8 bits put in a wrong order
 
 
 class Frozen:

@@ -45,16 +45,18 @@ class Health:
 
 def health(store: Store, pictures: Pictures, queries: int = COMPARED, effort: int | None = None) -> Health:
     """Looks at everything, and asks the graph so many queries."""
-    moment = pictures.moment
-    if moment:
+    pictures.open_newest()
+    if pictures.frozen:
         try:
-            moment.frozen.check_vectors()
-        except Damaged as error:
-            pictures.refuse(moment.frozen, error)
+            pictures.frozen.check_vectors()
             pictures.refresh()
-            moment = None
+        except Damaged as error:
+            pictures.refuse(pictures.frozen, error)
+    # Without a graph nothing is loaded: that takes all the memory there is to an index.
+    moment = pictures.moment
+    newer, _ = store.vectors_since(moment.frozen.revision if moment else 0)
     live = kept(store)
-    wanted = need(store, pictures, live)
+    wanted = need(store, pictures.frozen, live)
     now = None
     if moment:
         live = live if live and live.graph == moment.frozen.token else None
@@ -63,7 +65,7 @@ def health(store: Store, pictures: Pictures, queries: int = COMPARED, effort: in
     return Health(
         pictures=store.count(),
         graph=len(moment.frozen) if moment else 0,
-        newer=pictures.newer,
+        newer=newer,
         gone=len(moment.frozen) - moment.living.count if moment and moment.living else 0,
         links=moment.frozen.width.links if moment else 0,
         effort=effort or (moment.frozen.width.searching if moment else 0),

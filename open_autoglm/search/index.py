@@ -289,19 +289,18 @@ class Index:
         """
         self._store.check_writable()
         with self._searching:
-            self._pictures.refresh()
-            wanted = need(self._store, self._pictures, kept(self._store), again)
+            self._pictures.open_newest()
+        wanted = need(self._store, self._pictures.frozen, kept(self._store), again)
         if wanted is None:
             return False
         made = build(self._store.path, wanted.width, available_cores(), progress or (lambda done, total: None))
         with self._searching:
-            self._pictures.refresh()
+            self._pictures.open_newest()
         return made
 
     def check(self, queries: int = COMPARED) -> Health:
         """Measures how fit the index is for searching; asks so many ``queries`` with and without the graph."""
         with self._searching:
-            self._pictures.refresh()
             return health(self._store, self._pictures, queries, self._effort)
 
     def set_recall_floor(self, share: float) -> None:

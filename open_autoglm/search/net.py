@@ -45,6 +45,7 @@ class Net:
         self._graph = Graph(sections[f"{name}.graph"])
         self._members = sections[f"{name}.members"].view(np.uint32)
         self._starts = sections[f"{name}.starts"].view(np.int64)
+        self._plain = views == 1 and len(self._graph) == len(self._members)  # no node stands for two
 
     def near(self, probe: Floats, wanted: int, searching: int, mask: Mask | None, selecting: bool) -> Rows:
         """About the nearest ``wanted`` rows to a vector [d], best first; fewer where the search saw no more.
@@ -66,6 +67,9 @@ class Net:
         return np.packbits(np.logical_or.reduceat(views, self._starts[:-1]), bitorder="little")
 
     def _rows(self, nodes: Rows, wanted: int, mask: Mask | None) -> Rows:
+        if self._plain:
+            rows = self._members[nodes].astype(np.int64)
+            return (rows if mask is None else rows[mask.rows[rows]])[:wanted]
         starts, counts = self._starts[nodes], self._starts[nodes + 1] - self._starts[nodes]
         places = np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
         rows = self._members[places].astype(np.int64) // self.views

@@ -71,8 +71,7 @@ class Pictures:
 
     def refresh(self) -> None:
         """Takes over what any process has changed since the last time."""
-        if newest := self.newest():
-            self.adopt(newest)
+        self.open_newest()
         if self._store.revision() == self._seen:
             return
         with self._store.changes(self._seen) as changes:
@@ -142,6 +141,11 @@ class Pictures:
             living = np.ones(len(self.frozen), np.bool_) if self._living is None else self._living.rows.copy()
             living[rows] = False
             self._living = Mask(living)
+
+    def open_newest(self) -> None:
+        """Goes over to the file that lies beside the store now, where that is another one."""
+        if newest := self.newest():
+            self.adopt(newest)
 
     def newest(self) -> Frozen | None:
         """What lies beside the store now, opened; None where it is in use already or cannot be used."""

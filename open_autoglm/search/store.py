@@ -284,12 +284,12 @@ class Store:
 
     def shown(self, ids: Iterable[int]) -> dict[int, tuple[str, dict[str, Json]]]:
         """The path and metadata of those ids that there are."""
+        named = ", ".join(map(str, ids))
         with self._read() as connection:
             rows = connection.execute(
-                "SELECT id, path, metadata FROM pictures WHERE id IN (SELECT value FROM json_each(?))",
-                (json.dumps(list(ids)),),
+                f"SELECT id, path, metadata FROM pictures WHERE id IN ({named})"  # noqa: S608  (numbers of ours)
             ).fetchall()
-        return {id: (path, json.loads(metadata)) for id, path, metadata in rows}
+        return {id: (path, json.loads(metadata) if metadata != "{}" else {}) for id, path, metadata in rows}
 
     def fields(self) -> list[str]:
         """The keys that metadata has had."""
@@ -322,6 +322,13 @@ class Store:
         """Grows with every transaction of any process."""
         with self._read() as connection:
             return int(connection.execute("SELECT revision FROM counter").fetchone()[0])
+
+    def vectors_since(self, seen: int) -> tuple[int, int]:
+        """How many pictures' vectors are newer than revision ``seen``, and how many are not."""
+        with self._read() as connection:
+            (newer,) = connection.execute("SELECT count(*) FROM vectors WHERE revision > ?", (seen,)).fetchone()
+            (older,) = connection.execute("SELECT count(*) FROM vectors WHERE revision <= ?", (seen,)).fetchone()
+        return newer, older
 
     @contextmanager
     def snapshot(self) -> Iterator[Changes]:

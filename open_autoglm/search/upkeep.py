@@ -50,19 +50,17 @@ class Need:
     reason: str
 
 
-def need(store: Store, pictures: Pictures, recall: Recall | None, again: bool = False) -> Need | None:
-    """Whether a graph is to be made, as far as a search has seen the index; ``again``: also where none has to be."""
-    frozen = pictures.frozen
-    newer = pictures.newer * store.views
+def need(store: Store, frozen: Frozen | None, recall: Recall | None, again: bool = False) -> Need | None:
+    """Whether a graph is to be made beside the one in use; ``again``: also where none has to be."""
     if again:
         return Need(frozen.width if frozen else Width(), "it was asked for")
+    newer, older = store.vectors_since(frozen.revision if frozen else 0)
     if frozen is None:
-        return Need(Width(), "there is none yet") if newer >= EXACT_VECTORS else None
-    if newer >= MOST_NEWER:
-        return Need(frozen.width, f"{pictures.newer} pictures are newer")
-    moment = pictures.moment
-    if moment and moment.living and moment.living.count < (1 - MOST_GONE) * len(frozen):
-        return Need(frozen.width, f"{len(frozen) - moment.living.count} of its pictures are gone")
+        return Need(Width(), "there is none yet") if newer * store.views >= EXACT_VECTORS else None
+    if newer * store.views >= MOST_NEWER:
+        return Need(frozen.width, f"{newer} pictures are newer")
+    if older < (1 - MOST_GONE) * len(frozen):
+        return Need(frozen.width, f"{len(frozen) - older} of its pictures are gone")
     poor = recall and recall.graph == frozen.token and recall.queries >= ENOUGH and recall.share < floor(store)
     if recall and poor and frozen.width.wider() != frozen.width:
         return Need(frozen.width.wider(), f"its recall@10 is {recall.share:.3f}")
@@ -156,12 +154,14 @@ class _Work:
     def _build(self) -> None:
         if self._store.mode != "rw" or not graph.there() or time.monotonic() < self._retry_at:
             return
-        with self._turn:
-            self._pictures.refresh()  # another process may have been faster
-            wanted = need(self._store, self._pictures, kept(self._store))
-        if not (wanted and build(self._store.path, wanted.width, max(1, available_cores() // 2), self._step)):
-            return
-        if newest := self._pictures.newest():  # opened here, so that no search waits for it
+        self._open_newest()  # another process may have been faster
+        wanted = need(self._store, self._pictures.frozen, kept(self._store))
+        if wanted and build(self._store.path, wanted.width, max(1, available_cores() // 2), self._step):
+            self._open_newest()
+
+    def _open_newest(self) -> None:
+        """Opens a new file here, so that no search waits for it."""
+        if newest := self._pictures.newest():
             with self._turn:
                 self._pictures.adopt(newest)
                 self._pictures.refresh()
