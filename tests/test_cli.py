@@ -24,6 +24,7 @@ from PIL import Image
 from open_autoglm.bundle import shipped_folder
 from open_autoglm.cli import COMMANDS
 from open_autoglm.cli.metadata import read_cell
+from open_autoglm.cli.searching import split_weight
 from open_autoglm.cli.streams import showable
 from open_autoglm.cli.vectors import embed_all
 from open_autoglm.errors import ImageError, MissingExtra, needing
@@ -125,6 +126,21 @@ def test_search_by_words_picture_and_likeness(shared: Path) -> None:
     assert Path(best["path"]).name == "blue.png"
     similar = document("search", index, "--like", best["id"], "--all")["hits"]
     assert {Path(hit["path"]).name for hit in similar} >= {"red.png", "green.png"}
+
+
+def test_search_by_several_texts_by_picture_and_words_and_by_what_is_written(shared: Path) -> None:
+    index = shared / "photos.index"
+    plain = document("search", index, "a red ball", "--all")["hits"]
+    away = document("search", index, "a ball", "--without", "a red ball:0.5", "--without", "green", "--all")["hits"]
+    assert len(plain) == len(away) == 3
+    also = document("search", index, "--also", "a red ball:2", "--all")["hits"]
+    assert [hit["id"] for hit in also] == [hit["id"] for hit in plain]
+    like_blue = document("search", index, "a ball", "--image", shared / "pictures" / "blue.png")["hits"]
+    assert like_blue[0]["path"].endswith("blue.png")
+    assert document("search", index, "zzz 007 round", "--written", "--where", "price > 10")["hits"] == []
+    assert len(document("search", index, "round", "--written", "--where", "price > 10")["hits"]) == 1
+    assert split_weight("3:2 screens") == ("3:2 screens", 1.0)
+    assert split_weight("a ratio of 3 : .5") == ("a ratio of 3", 0.5)
 
 
 def test_search_shows_a_table(shared: Path) -> None:

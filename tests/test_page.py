@@ -60,6 +60,22 @@ def test_words_show_pictures_with_names_scores_and_alternative_texts(open_page: 
     assert page.url.endswith("?q=a+red+thing")
 
 
+def test_a_minus_keeps_out_what_is_not_wanted(open_page: Callable[..., Page]) -> None:
+    page = open_page()
+    for words, asked in (
+        ("red dress -long", {"red dress": 1, "long": -1}),
+        ('-"long sleeves"  red -5', {"red": 1, "long sleeves": -1, "5": -1}),
+        ("a red t-shirt - new", "a red t-shirt - new"),
+        ("-red", "-red"),
+    ):
+        with page.expect_request("**/v1/search") as sent:
+            search(page, words)
+        assert sent.value.post_data_json["query"] == asked
+        expect(page.get_by_label("Describe the picture you look for")).to_have_value(words)
+    search(page, "a red thing -blue")
+    expect(page.get_by_role("status")).to_have_text("4 pictures for “a red thing -blue”")
+
+
 def test_pictures_keep_their_shape_and_fill_the_rows(open_page: Callable[..., Page]) -> None:
     page = open_page("/?q=zebra&closest=1")
     expect(pictures(page)).to_have_count(12)

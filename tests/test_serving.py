@@ -87,6 +87,27 @@ def test_an_uploaded_picture_finds_similar_ones(client: httpx.Client) -> None:
     assert names(reply) == ["blue"] * 4
 
 
+def test_several_texts_have_weights(client: httpx.Client) -> None:
+    both = client.post("/v1/search", json={"query": {"green": 1, "red": -0.5}, "k": 12, "cut": False})
+    assert names(both)[:4] == ["green"] * 4
+    assert names(both)[-4:] == ["red"] * 4
+
+
+def test_an_uploaded_picture_and_words_are_both_looked_for(client: httpx.Client) -> None:
+    picture = {"image": ("x", png(COLOURS["blue"]))}
+    reply = client.post("/v1/search", files=picture, data={"k": "12", "query": "red"})
+    assert (len(names(reply)), names(reply)[:4]) == (12, ["red"] * 4)
+    alone = client.post("/v1/search", files=picture, data={"k": "12"})
+    assert names(alone)[:4] == ["blue"] * 4
+
+
+def test_what_is_written_counts_where_it_is_asked_for(client: httpx.Client) -> None:
+    wanted = {"query": "jpg 3", "written": True}
+    assert names(client.post("/v1/search", json={**wanted, "written": False})) == []
+    found = client.post("/v1/search", json=wanted).json()["results"]
+    assert {result["name"] for result in found} == {"red-3.jpg", "green-3.jpg", "blue-3.jpg"}
+
+
 def test_where_filters_by_metadata(client: httpx.Client) -> None:
     found = client.post("/v1/search", json={"query": "red", "where": "name = 'red-2.jpg'"})
     assert [result["name"] for result in found.json()["results"]] == ["red-2.jpg"]
@@ -164,6 +185,12 @@ MISTAKES = [
     ({"query": "red", "k": 0}, 422, "RequestError"),
     ({"query": "red", "k": 10**9}, 422, "RequestError"),
     ({"query": 7}, 422, "RequestError"),
+    ({"query": {"red": "1"}}, 422, "RequestError"),
+    ({"query": {"red": True}}, 422, "RequestError"),
+    ({"query": {}}, 400, "SettingError"),
+    ({"query": {"red": -1}}, 400, "SettingError"),
+    ({"query": {"red": 1, " ": -1}}, 400, "TextError"),
+    ({"query": "red", "written": 7}, 422, "RequestError"),
     ({"query": "red", "colour": "x"}, 422, "RequestError"),
     ({"like": 10**30}, 422, "RequestError"),
 ]

@@ -39,10 +39,11 @@ VALUES = st.one_of(
     st.floats(),
     st.text(max_size=40),
     st.lists(st.integers(), max_size=3),
+    st.dictionaries(st.text(max_size=5), st.floats() | st.integers(), max_size=3),
 )
 FORM = "multipart/form-data"
 PART = b'--a\r\nContent-Disposition: form-data; name="image"; filename="x"\r\n\r\n'
-NAMES = st.sampled_from(["query", "like", "k", "where", "cut"])
+NAMES = st.sampled_from(["query", "like", "k", "where", "cut", "written"])
 
 
 @settings(max_examples=150, deadline=None)

@@ -17,6 +17,7 @@ from .asking import ask
 from .checking import check
 from .compressing import compress
 from .describing import describe
+from .duplicates import duplicates
 from .failures import Commands
 from .model import classify, embed
 from .searching import index, search
@@ -27,6 +28,7 @@ from .tuning import tune
 COMMANDS: dict[str, Callable[..., None]] = {
     "index": index,
     "index check": check,
+    "index duplicates": duplicates,
     "search": search,
     "ask": ask,
     "describe": describe,

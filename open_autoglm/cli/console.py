@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..runtime.answers import Answer
     from ..runtime.describing import Description
     from ..runtime.tuning import Tuning
-    from ..search import AddReport, Health, Hit
+    from ..search import AddReport, Duplicates, Health, Hit, Skipped
 
 NAMED = 10  # skipped files that are listed; the rest is counted
 LONGEST_QUERY = 60  # characters of a query that are repeated in an answer
@@ -63,14 +63,48 @@ def show_indexed(report: AddReport, index: Path, pictures: int, model: str | Non
     changed = ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "no pictures found"
     out = stdout()
     out.print(Text(f"{showable(str(index))} holds {number(pictures, 'picture')}: {changed}."))
-    for skipped in report.skipped[:NAMED]:
-        out.print(Text(f"  skipped {showable(skipped.path)}: {showable(skipped.reason)}"))
-    if len(report.skipped) > NAMED:
-        out.print(Text(f"  and {len(report.skipped) - NAMED} more; --json lists all."))
+    show_skipped(out, report.skipped)
     if pictures:
         options = f" --model {quoted(model)}" if model else ""
         search = f'autoglm search {quoted(index)} "a red apple"{options}'
         out.print(Text(f"Next: {search}, or autoglm serve {quoted(index)} --open{options}"))
+
+
+def show_skipped(out: Console, skipped: Sequence[Skipped]) -> None:
+    """The first of the files that were passed over, and how many more there are."""
+    for one in skipped[:NAMED]:
+        out.print(Text(f"  skipped {showable(one.path)}: {showable(one.reason)}"))
+    if len(skipped) > NAMED:
+        out.print(Text(f"  and {len(skipped) - NAMED} more; --json lists all."))
+
+
+def show_duplicates(found: Duplicates, index: Path) -> None:
+    """Each group, what to keep first, and what the rest takes up."""
+    out = stdout()
+    others = [twin.record for group in found.groups for twin in group.others]
+    if not others:
+        out.print(Text(f"No two of {number(found.compared, 'picture')} in {showable(str(index))} are nearly the same."))
+    else:
+        table = plain_table("likeness", "id", "pixels", "picture")
+        for column in table.columns[:3]:
+            column.justify = "right"
+        table.columns[3].overflow = "fold"
+        for group in found.groups:
+            rows = [("keep", group.keep), *((f"{twin.likeness:.3f}", twin.record) for twin in group.others)]
+            for position, (shown, record) in enumerate(rows, 1):
+                pixels = f"{record.width} x {record.height}"
+                table.add_row(
+                    shown, str(record.id), pixels, Text(showable(record.path)), end_section=position == len(rows)
+                )
+        out.print(table)
+        megabytes = sum(record.size for record in others) / 1e6
+        out.print(
+            Text(
+                f"{number(len(found.groups), 'group')} among {number(found.compared, 'picture')}: "
+                f"{number(len(others), 'picture')} of {megabytes:.1f} MB beside those to keep."
+            )
+        )
+    show_skipped(out, found.skipped)
 
 
 def show_hits(hits: Sequence[Hit], index: Path, wanted: str, cut: bool = True) -> None:

@@ -23,7 +23,10 @@ STOPPED = 130  # by Ctrl+C, as shells say it
 
 
 class Commands(TyperGroup):
-    """A group of commands whose errors end as one sentence on stderr and an exit code, with no traceback."""
+    """A group of commands whose errors end as one sentence on stderr and an exit code, with no traceback.
+
+    A command's name may be two words, of which the first is a command by itself.
+    """
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that the first words name; one of two words, as in ``index check``, goes before the shorter."""

@@ -5,6 +5,8 @@ It knows what they take; it knows nothing of how pictures are found, nor of how 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -91,6 +93,21 @@ def search(
             metavar="N", min=1, help="Look twice at the N best: their files are read again, by a model that matches."
         ),
     ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT[:WEIGHT]", help="What it shows too; may be given several times; weight 1 if not said."
+        ),
+    ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT[:WEIGHT]", help="What it does not show; may be given several times; the weight is 1."
+        ),
+    ] = None,
+    written: Annotated[
+        bool, typer.Option("--written", help="Also go by words in file and folder names and in texts of --metadata.")
+    ] = False,
     effort: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="How much of a large index's graph to look at; more finds more, slower."),
@@ -100,7 +117,7 @@ def search(
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Find pictures of an index: by words, by a picture, or like one it has.
+    """Find pictures of an index: by words, by a picture, by both, or like one it has.
 
     Pictures that do not match are left out, so there may be fewer than -k, or none.
 
@@ -109,6 +126,9 @@ def search(
       autoglm search photos.index "a red apple"
       autoglm search photos.index "a dress" --where "price < 20" -k 5
       autoglm search photos.index --image apple.jpg
+      autoglm search photos.index "the same in red" --image dress.jpg
+      autoglm search photos.index "a red dress" --without "long sleeves" --also "a belt:0.5"
+      autoglm search shop.index "oat milk" --written
       autoglm search shop.index "Milk with 1.5% fat" --rerank 50
     """
     from .. import load
@@ -116,11 +136,42 @@ def search(
     from . import console
 
     with Index.open(path, load(model) if model is not None else None, effort=effort) as opened:
-        hits = opened.search(words, image=image, like=like, k=k, where=where, cut=not show_all, rerank=rerank or 0)
+        hits = opened.search(
+            weighed(words, also or [], without or []),
+            image=image,
+            like=like,
+            k=k,
+            where=where,
+            cut=not show_all,
+            rerank=rerank or 0,
+            written=written,
+        )
     if as_json:
         print_json({"index": path, "hits": [asdict(hit) for hit in hits]})
     else:
         console.show_hits(hits, path, words or (f"picture {like}" if image is None else str(image)), not show_all)
+
+
+def weighed(words: str | None, also: Sequence[str], without: Sequence[str]) -> str | dict[str, float] | None:
+    """The texts of a search with their weights; the words alone where there is nothing else."""
+    if not also and not without:
+        return words
+    texts = {} if words is None else {words: 1.0}
+    for sign, several in ((1.0, also), (-1.0, without)):
+        for one in several:
+            text, weight = split_weight(one)
+            if text in texts:
+                raise typer.BadParameter(f"the text {text!r} is given twice")
+            texts[text] = sign * weight
+    return texts
+
+
+def split_weight(given: str) -> tuple[str, float]:
+    """A text and its weight: what follows the last colon, if that is a number above 0, or 1."""
+    text, colon, end = given.rpartition(":")
+    if colon and re.fullmatch(r"[0-9]*\.?[0-9]+", end.strip()):
+        return text.strip(), float(end)
+    return given, 1.0
 
 
 def make_graph(opened: Index) -> None:

@@ -1,4 +1,4 @@
-"""How a query is compared with the pictures of an index: by a sentence, or by another picture.
+"""How a query is compared with the pictures of an index: by sentences, by another picture, or by both.
 
 It knows similarities and the order of a picture's views; it knows nothing about where vectors are stored.
 """
@@ -12,10 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runtime.similarity import Cosine, Queries, Similarity, Words, match_words, regions_of
+from .background import Background
 from .records import WordMatch
 
 Floats = NDArray[np.float32]
 Score = Callable[[Floats], Floats]
+
+
+# Beside words of the weight 1, once both vary alike; chosen on pictures of one thing and the word for another.
+PICTURE_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -31,9 +36,34 @@ class Comparison:
     wholes: bool = False
 
 
-def by_sentence(sentence: Queries, similarity: Similarity) -> Comparison:
-    """Compares pictures with one sentence, as the model was trained to."""
-    return Comparison(lambda views: similarity(sentence, views)[0], similarity.probes(sentence))
+def by_sentences(sentences: Queries, similarity: Similarity, weights: Floats, cuts: Floats) -> Comparison:
+    """Compares pictures with sentences as the model was trained to, and adds up by their ``weights`` [q].
+
+    A sentence of a weight below 0 takes away from what scores above its cut [q] and adds to nothing: pictures that have
+    nothing to do with it are not the better for having still less. Where it has no cut, all of its score counts.
+    """
+    floor = np.where(np.isfinite(cuts), cuts, np.float32(0))[:, None]
+
+    def score(views: Floats) -> Floats:
+        similar = similarity(sentences, views)
+        over = np.where(np.isfinite(cuts)[:, None], np.maximum(similar - floor, 0), similar)
+        counted = np.where(weights[:, None] > 0, similar, over)
+        added: Floats = (weights @ counted).astype(np.float32)
+        return added
+
+    wanted = sentences[np.flatnonzero(weights > 0)]
+    together = [similarity.probes(wanted.as_one())] if len(wanted) > 1 else []
+    return Comparison(score, np.concatenate([similarity.probes(wanted), *together]))
+
+
+def with_picture(words: Comparison, vector: Floats, background: Background) -> Comparison:
+    """Compares pictures with words and a picture's vector [d], whose cosines are brought to the words' scale."""
+    picture = by_picture(vector)
+    scale = np.float32(PICTURE_SHARE * background.spread / background.likeness_spread)
+    return Comparison(
+        lambda views: words.score(views) + scale * (picture.score(views) - np.float32(background.likeness)),
+        np.concatenate([words.probes, picture.probes]),
+    )
 
 
 def by_picture(vector: Floats) -> Comparison:

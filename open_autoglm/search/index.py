@@ -20,8 +20,10 @@ from ..errors import PictureNotFound, SettingError, SpaceMismatch
 from ..runtime.engine import available_cores
 from ..runtime.similarity import Queries
 from . import schema
+from .asked import Asked, asked
 from .building import build
-from .comparing import Comparison, by_picture, by_sentence, word_matches
+from .comparing import Comparison, by_picture, word_matches
+from .duplicates import THRESHOLD, Duplicates, check_threshold, grouped
 from .facts import Facts
 from .gone import refuse_emptied
 from .health import COMPARED, Health, health
@@ -29,9 +31,11 @@ from .ingest import Ingest
 from .owner import check_model, check_query, check_space, own_model, place
 from .passing import Passing
 from .pictures import Pictures
+from .ranking import Ranking, calibrate
 from .records import AddReport, Hit, Json, Progress, Record, WordMatch, shown_path
 from .rerank import check_rerank, look_again
 from .scan import absolute, scan
+from .seeing import see
 from .store import Store
 from .upkeep import FLOOR_REMARK, Upkeep, need
 from .watch import kept
@@ -57,6 +61,7 @@ class Index:
         self._given_model = model
         self._loading = threading.Lock()
         self._pictures = Pictures(store)
+        self._ranking = Ranking(store, self._pictures, self._nearest)
         self._passing = Passing(store)
         self._searching = threading.Lock()
         self._upkeep = Upkeep(store, self._pictures, self._searching)
@@ -152,11 +157,13 @@ class Index:
         if not prune:
             refuse_emptied(self._store, found)
         self._store.set_model(self.model.name, place(self.model))
-        return Ingest(self._store, self.model, facts, progress).run(found)
+        report = Ingest(self._store, self.model, facts, progress).run(found)
+        calibrate(self._store, self.model)
+        return report
 
     def search(
         self,
-        text: str | None = None,
+        text: str | Mapping[str, float] | None = None,
         *,
         image: ImageSource | None = None,
         like: int | None = None,
@@ -164,57 +171,94 @@ class Index:
         where: str | None = None,
         cut: bool = True,
         rerank: int = 0,
+        written: bool = False,
     ) -> list[Hit]:
-        """The at most ``k`` best pictures for a text, a picture, or one of the index's own (itself left out).
+        """The at most ``k`` best pictures for texts, a picture, both, or one of the index's own (itself left out).
 
         A text is compared as the model was trained to: by its vector with a picture's best view, or by its words with
         the picture's regions. A picture is compared with whole pictures, by the cosine, whatever the model's
-        similarity. ``where`` is an SQL expression over id, path, name, folder, date, size, width, height and the
-        metadata's keys; only pictures for which it is true are compared; ``date`` is as in Record. ``cut`` leaves out
-        what a calibrated model does not take for a match with a text; picture queries are never cut. ``rerank``: of
-        so many of the best, at least ``k``, the files are read again and judged by a model that was trained to match.
+        similarity. Several texts have weights, ``{"red dress": 1, "long": -0.5}``: the score is their weighed
+        mean, and one below 0 counts against the pictures that match it. A picture and texts add up, the picture having
+        half the weight of a text of weight 1.
 
-        Raises SettingError unless exactly one query is given and ``k`` is positive, or where nothing can be looked at
-        twice, TextError, ImageError or FilterError for a query that cannot be used, PictureNotFound where ``like`` is
-        unknown.
+        ``written``: what is written counts too: words in file names, in the name of their folder, and in the metadata's
+        texts add to the score of a picture, or take from it for a text of a weight below 0.
+
+        ``where`` is an SQL expression over id, path, name, folder, date, size, width, height and the metadata's keys;
+        only pictures for which it is true are compared; ``date`` is as in Record. ``cut`` leaves out what a calibrated
+        model does not take for a match with a text, as scores in this index are; queries with a picture are never cut.
+        ``rerank``: of so many of the best, at least ``k``, the files are read again and judged by a model that was
+        trained to match.
+
+        Raises SettingError unless there is one such query, its weights are numbers and one of them is above 0, and
+        ``k`` is positive, or where nothing can be looked at twice, TextError, ImageError or FilterError for a query
+        that cannot be used, PictureNotFound where ``like`` is unknown.
         """
-        if sum(query is not None for query in (text, image, like)) != 1:
-            raise SettingError("Give exactly one of a text, a picture and the id of a picture to search by.")
+        wanted = asked(text, image, like)
         k = whole_number("k, the number of pictures wanted,", k)
         if k < 1:
             raise SettingError(f"k, the number of pictures wanted, must be at least 1, not {k}.")
         matching, best = None, k
         if rerank := whole_number("rerank, the number of pictures to look at twice,", rerank):
-            check_rerank(rerank, k, text)
+            check_rerank(rerank, k, wanted.alone)
             matching, best = self.model.matching, rerank
         if like is not None:
             like = whole_number("The id of a picture", like)
-        floor = -np.inf
-        query: Queries | None = None
-        comparison: Comparison | None = None
-        if text is not None:
-            query = self.model.embed_queries([text])
-            floor = float(self.model.cutoff(query.vectors)[0]) if cut else floor
-        elif image is not None:
-            query = Queries(self.model.embed_images([image]))
-        if query is not None:
-            check_query(self.model, query, self._store.dimension)
-            comparison = by_sentence(query, self.model.similarity) if text is not None else by_picture(query.vectors[0])
-        among = self._among(where, comparison, best) if where is not None else None
+        texts, comparison, floor = None, None, -np.inf
+        picture = Queries(self.model.embed_images([image])) if image is not None else None
+        if picture is not None:
+            check_query(self.model, picture, 1, self._store.dimension)
+            comparison = by_picture(picture.vectors[0])
+        if wanted.texts:
+            texts = self.model.embed_queries(wanted.texts)
+            check_query(self.model, texts, len(wanted.texts), self._store.dimension)
+            with self._searching:
+                comparison, floor = self._ranking.comparison(self.model, wanted, texts, picture)
+        floor = floor if cut else -np.inf
+        written = written and bool(wanted.texts)
+        among = None
+        if where is not None:
+            # Words are found in pictures that no vector would make likely.
+            among = self._passing.all(where) if written else self._among(where, comparison, best)
         with self._searching:
             self._pictures.refresh()
-            found = self._nearest(comparison, best, among, floor) if comparison else self._like(like, k, among)
+            if comparison is None:
+                found = self._like(like, k, among)
+            elif written:
+                found = self._ranking.mixed(wanted, comparison, best, among, floor)
+            else:
+                found = self._nearest(comparison, best, among, floor)
             ids = [id for id, _ in found]
-            words = self._words(query, ids)
+            words = self._words(wanted, texts, ids)
             views = self._pictures.views(ids) if matching is not None else None
         shown = self._store.shown(ids)
         hits = [Hit(id, shown[id][0], score, shown[id][1], words.get(id, ())) for id, score in found if id in shown]
-        if matching is not None and views is not None and text is not None:
+        if matching is not None and views is not None and wanted.alone is not None:
             records = self._store.records([hit.id for hit in hits])
             hits = [hit for hit in hits if hit.id in records]
             there = np.array([id in records for id in ids], np.bool_)
-            hits = look_again(matching, text, hits, records, views[there])
+            hits = look_again(matching, wanted.alone, hits, records, views[there])
         return hits[:k]
+
+    def duplicates(
+        self,
+        threshold: float = THRESHOLD,
+        *,
+        where: str | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Duplicates:
+        """Groups of pictures that are nearly the same, each with the best to keep; nothing is deleted.
+
+        Pictures are compared by what they look like from afar, 16 x 16 dots, not by what they show: two photos of a
+        thing differ, a photo and its copy saved smaller or brighter do not, nor does one with a little cut off. Turned
+        and mirrored copies do. ``threshold`` is the least likeness, 1 for the same dots. The first time every file is
+        read, and ``progress`` called after each; ``where`` is as in search. Raises SettingError and FilterError.
+        """
+        threshold = check_threshold(threshold)
+        chosen = self._passing.all(where).tolist() if where is not None else None
+        records = self._store.records(chosen)
+        dots, skipped = see(self._store, records, progress)
+        return Duplicates(grouped(dots, records, threshold), len(dots), tuple(skipped))
 
     def delete(self, ids: int | Iterable[int] | None = None, *, where: str | None = None) -> int:
         """Removes pictures by id or ``where`` from the index, never from disk; how many there were.
@@ -322,11 +366,12 @@ class Index:
         found = self._nearest(by_picture(self._pictures.views([id])[0, 0]), k + 1, among)
         return [(other, score) for other, score in found if other != id][:k]
 
-    def _words(self, query: Queries | None, ids: list[int]) -> dict[int, tuple[WordMatch, ...]]:
-        """For each picture where the query's words are; nothing for a query without."""
-        if query is None or query.words is None:
+    def _words(self, wanted: Asked, texts: Queries | None, ids: list[int]) -> dict[int, tuple[WordMatch, ...]]:
+        """For each picture where the words of what is wanted are; nothing for a query without."""
+        if texts is None or texts.words is None:
             return {}
-        return dict(zip(ids, word_matches(query.words, self._pictures.views(ids)), strict=True))
+        words = texts[np.flatnonzero(wanted.shares > 0)].as_one().words
+        return dict(zip(ids, word_matches(words, self._pictures.views(ids)), strict=True)) if words is not None else {}
 
 
 def whole_number(what: str, value: object) -> int:

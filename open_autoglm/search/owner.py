@@ -35,9 +35,9 @@ def check_space(store: Store, model: Model) -> None:
         )
 
 
-def check_query(model: Model, query: Queries, dimension: int) -> None:
-    """Raises BundleError unless a query is one vector of ``dimension`` finite numbers."""
-    if query.vectors.shape != (1, dimension):
+def check_query(model: Model, query: Queries, count: int, dimension: int) -> None:
+    """Raises BundleError unless a query is ``count`` vectors of ``dimension`` finite numbers."""
+    if query.vectors.shape != (count, dimension):
         raise BundleError(
             f"{model.name} gives a vector of the shape {list(query.vectors.shape)}, the index has vectors of "
             f"{dimension} numbers: its bundle is damaged, copy it again."

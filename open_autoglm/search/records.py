@@ -26,6 +26,7 @@ class WordMatch:
 class Hit:
     """A picture found; ``score`` is the model's similarity for a text, a cosine in -1..1 for a picture.
 
+    For several texts it is their weighed mean, to which a picture beside them and what is written add something.
     ``words``: where each word of the text is, for a model that compares words with regions. ``match``: the probability
     that the text belongs to the picture, where it was looked at twice; where it could not be, ``note`` says why.
     """

@@ -24,7 +24,7 @@ Floats = NDArray[np.float32]
 def check_rerank(rerank: int, k: int, text: str | None) -> None:
     """Raises SettingError where so many pictures cannot be looked at twice."""
     if text is None:
-        raise SettingError("Only a search by words can look twice: leave out rerank.")
+        raise SettingError("Only a search by words can look twice, by one text and no picture: leave out rerank.")
     if rerank < k:
         raise SettingError(f"rerank is {rerank} and k is {k}: look twice at as many pictures as are wanted, at least.")
 

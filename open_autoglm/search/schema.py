@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import IndexStoreError
+from . import looks, written
 from .records import shown_path
 
 DATABASE = "index.sqlite"
@@ -75,7 +76,7 @@ def create(path: Path, facts: Mapping[str, str]) -> None:
     try:
         with said_plainly(path), closing(connect(fresh / DATABASE, "rwc")) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(f"BEGIN; {TABLES} COMMIT;")
+            connection.executescript(f"BEGIN; {TABLES} {written.TABLE} {looks.TABLE} COMMIT;")
             connection.executemany("INSERT INTO meta VALUES (?, ?)", facts.items())
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {FORMAT}")
@@ -88,6 +89,37 @@ def create(path: Path, facts: Mapping[str, str]) -> None:
             ) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def is_complete(connection: sqlite3.Connection) -> bool:
+    """Whether the index has the tables of words and looks, which an earlier version did not make."""
+    return connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'looks'").fetchone() is not None
+
+
+def complete(connection: sqlite3.Connection) -> None:
+    """Makes what an index of an earlier version lacks, whole or not at all; its words come from its pictures."""
+    if is_complete(connection):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if not is_complete(connection):  # another process may have made them meanwhile
+            for statement in statements(f"{written.TABLE} {written.FILL} {looks.TABLE}"):
+                connection.execute(statement)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def statements(script: str) -> Iterator[str]:
+    """The statements of a script one by one: ``executescript`` would end the transaction that they belong to."""
+    statement = ""
+    for line in script.splitlines():
+        statement += f"{line}\n"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
 
 
 def exists(path: Path) -> bool:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import IndexStoreError
-from . import schema
+from . import looks, schema, written
 from .records import Json, Record, Skipped, shown_path
 from .rows import Changes, Content, FileState, Known, Refused, path_columns, state_columns
 
@@ -158,6 +158,12 @@ class Store:
             (state.key, state.size, state.mtime_ns, refused.limits, refused.reason),
         )
 
+    def keep_looks(self, seen: Iterable[tuple[int, bytes, bytes]]) -> None:
+        """Keeps the dots of pictures: id, the sha256 of the file that was looked at, dots."""
+        self._complete()
+        with self.transaction():
+            looks.write(self._writer, seen)
+
     def accept(self, key: bytes) -> None:
         """Forgets that a file could not be used."""
         self._writer.execute("DELETE FROM skipped WHERE key = ?", (key,))
@@ -174,6 +180,13 @@ class Store:
                 self._writer.execute("INSERT INTO deletions VALUES (?, ?)", (id, self._revision))
                 removed += 1
         return removed
+
+    def _complete(self) -> bool:
+        """Whether the tables that an earlier version did not make are there; made where the index may be written."""
+        with self._writing, schema.said_plainly(self.path):
+            if self.mode == "rw":
+                schema.complete(self._writer)
+            return schema.is_complete(self._writer)
 
     def _put_vectors(self, id: int, content: Content) -> None:
         self._writer.execute("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", (id, self._revision, content.vectors))
@@ -226,15 +239,48 @@ class Store:
             )
             return [key for (key,) in rows]
 
-    def records(self, ids: Iterable[int]) -> dict[int, Record]:
-        """The records of those ids that there are."""
+    def records(self, ids: Iterable[int] | None = None) -> dict[int, Record]:
+        """The records of those ids that there are, or of all."""
+        chosen = "WHERE id IN (SELECT value FROM json_each(?))" if ids is not None else ""
         with self._read() as connection:
             rows = connection.execute(
-                "SELECT id, key, path, folder, name, size, date, width, height, metadata FROM pictures "
-                "WHERE id IN (SELECT value FROM json_each(?))",
-                (json.dumps(list(ids)),),
+                f"SELECT id, key, path, folder, name, size, date, width, height, metadata FROM pictures {chosen}",  # noqa: S608
+                (json.dumps(list(ids)),) if ids is not None else (),
             ).fetchall()
         return {row[0]: _record(*row) for row in rows}
+
+    def written(self, words: list[str], among: NDArray[np.int64] | None = None) -> written.Written:
+        """What is found of words in what is written of pictures; ``among`` are the only ids allowed."""
+        if not self._complete():
+            raise IndexStoreError(
+                f"The index {shown_path(self.path)} was made by an earlier version, which kept no words, and it is "
+                "read-only: search it once where it may be written, or search without what is written."
+            )
+        with self._read() as connection:
+            return written.find(connection, words, among)
+
+    def looks(self) -> dict[int, bytes]:
+        """The dots of all pictures that were looked at, by id."""
+        with self._read() as connection:
+            return looks.read(connection) if schema.is_complete(connection) else {}
+
+    def sample(self, count: int) -> list[int]:
+        """The ids of at most ``count`` pictures, spread over all of them."""
+        # By the golden ratio's multiples (Knuth): most of a sample stays one as the index grows.
+        with self._read() as connection:
+            rows = connection.execute(
+                "SELECT id FROM pictures ORDER BY (id * 2654435761) % 4294967296 LIMIT ?", (count,)
+            )
+            return [id for (id,) in rows]
+
+    def vectors(self, ids: Iterable[int]) -> NDArray[np.float32]:
+        """The vectors [n, views, dimension] of those ids that there are."""
+        with self._read() as connection:
+            rows = connection.execute(
+                "SELECT id, data FROM vectors WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(list(ids)),)
+            )
+            parts = [vectors for _, vectors in self._parts(rows)]
+        return np.concatenate([np.zeros((0, self.views, self.dimension), np.float32), *parts])
 
     def shown(self, ids: Iterable[int]) -> dict[int, tuple[str, dict[str, Json]]]:
         """The path and metadata of those ids that there are."""

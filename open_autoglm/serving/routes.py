@@ -54,7 +54,7 @@ def _body(kind: type[BaseModel], image: str, instead_of: Sequence[str]) -> dict[
     return {"requestBody": {"required": True, "content": content}}
 
 
-_SEARCH = _body(SearchRequest, "A picture to find similar ones to.", instead_of=("query", "like"))
+_SEARCH = _body(SearchRequest, "A picture to find similar ones to.", instead_of=("like",))
 _ASK = _body(AskRequest, "The picture to ask about.", instead_of=("picture",))
 _GROUND = _body(GroundRequest, "The picture to look at.", instead_of=("picture",))
 
@@ -84,7 +84,7 @@ def api(service: Service) -> APIRouter:
 
     @router.post("/v1/search", openapi_extra=_SEARCH, responses=_failures(400, 404, 413, 415, 422, 503))
     async def search(request: Request) -> SearchReply:
-        """The pictures that match words, a picture of the index, or an uploaded picture."""
+        """The pictures that match words, an uploaded picture, or both; or are like a picture of the index."""
         wanted, image = await read_request(request, SearchRequest, service.max_upload_bytes)
         return await service.search(wanted, image)
 

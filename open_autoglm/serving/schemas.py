@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from ..search import Json
 
@@ -18,20 +19,35 @@ LARGEST_ID = 2**63 - 1
 PictureId = Annotated[int, Field(ge=0, le=LARGEST_ID)]
 
 
+def _texts(value: Any) -> Any:
+    """Refuses in one sentence what would be told about each of the two kinds."""
+    weighed = isinstance(value, dict) and all(type(weight) in (int, float) for weight in value.values())
+    if not (value is None or isinstance(value, str) or weighed):
+        raise PydanticCustomError("texts", "Give words, or an object of texts with a number each as its weight")
+    return value
+
+
 class SearchRequest(BaseModel):
-    """What to search for: exactly one of ``query``, ``like`` and an uploaded picture."""
+    """What to search for: ``query``, an uploaded picture, or both; or else ``like`` by itself."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"query": "a red apple", "k": 24, "cut": True}]}
     )
 
-    query: str | None = Field(default=None, description="Words that describe the picture.")
+    query: Annotated[str | dict[str, float] | None, BeforeValidator(_texts)] = Field(
+        default=None,
+        description="Words that describe the picture; or several texts, each with its weight, below 0 for what is not "
+        "wanted. A form takes words alone.",
+    )
     like: PictureId | None = Field(
         default=None, description="The id of a picture in the index to find similar ones to."
     )
     k: int = Field(default=24, ge=1, le=MOST_RESULTS, description="The most results to return.")
     where: str | None = Field(default=None, description="A filter on the pictures' metadata.")
     cut: bool = Field(default=True, description="Whether to leave out pictures that do not match.")
+    written: bool = Field(
+        default=False, description="Whether words in file names, folder names and texts of the metadata count too."
+    )
 
 
 def _listed(value: Any) -> Any:

@@ -115,7 +115,13 @@ class Service:
 
     def _search(self, request: SearchRequest, image: bytes | None) -> list[Result]:
         hits = self._index.search(
-            request.query, image=image, like=request.like, k=request.k, where=request.where, cut=request.cut
+            request.query,
+            image=image,
+            like=request.like,
+            k=request.k,
+            where=request.where,
+            cut=request.cut,
+            written=request.written,
         )
         return [result for hit in hits if (result := self._result(hit))]
 

@@ -25,7 +25,7 @@ export const info = () => answer("/v1/info");
 
 export const examples = async () => (await answer("/v1/examples")).examples;
 
-/** The results for `wanted`: {query} or {like} or {image: Blob}, with `k` and `cut`. */
+/** The results for `wanted`: {query: words, or texts with weights} or {like} or {image: Blob}, with `k` and `cut`. */
 export async function search({ query, like, image, k, cut }, signal) {
   if (image) {
     const form = new FormData();

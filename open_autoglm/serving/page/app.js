@@ -5,6 +5,7 @@ import { Grid } from "./grid.js";
 import { listen } from "./intake.js";
 import { pictureImage, shape } from "./picture.js";
 import { Viewer } from "./viewer.js";
+import { weighed } from "./wording.js";
 
 const PAGE_SIZE = 60;
 const MOST = 480;
@@ -92,7 +93,7 @@ async function perform(k, show) {
   const { signal } = running;
   busy(true);
   try {
-    const results = await api.search({ ...search, k }, signal);
+    const results = await api.search({ ...search, query: search.query && weighed(search.query), k }, signal);
     if (!signal.aborted) show(results, k);
   } catch (error) {
     if (signal.aborted) return;
@@ -134,7 +135,7 @@ async function showStart() {
   const count = served.pictures;
   part("start-title").textContent = count ? `${plural(count)}. Describe the one you want.` : "This index is empty.";
   part("start-lead").textContent = count
-    ? "Type what it shows, or hand in a picture to find others like it: choose, drop or paste one."
+    ? "Type what it shows, with a minus before what it should not, or hand in a picture to find others like it: choose, drop or paste one."
     : "Add pictures to it with autoglm index FOLDER --to INDEX, then reload this page.";
   if (count && !part("examples").children.length) await showExamples();
 }
