@@ -35,6 +35,10 @@ class VectorModel:
         """The vectors that the texts name."""
         return Queries(self._queries[[int(text) for text in texts]])
 
+    def cutoff(self, texts: Floats) -> Floats:
+        """Scores [q] below which nothing matches: here all does."""
+        return np.full(len(texts), -1, np.float32)
+
 
 def fill(index: Index, vectors: np.ndarray, facts: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
     """Stores vectors [n, d] as pictures, with the facts [n] of each; their ids [n]."""
