@@ -109,7 +109,7 @@ class Graph:
         ``searching`` nodes are held in view. ``allowed`` has a bit a node, lowest first: the only ones that are found.
         """
         parameters = self._faiss.SearchParametersHNSW()
-        parameters.efSearch = searching
+        parameters.efSearch = min(searching, len(self))  # for more faiss looks for room that it never fills
         return self._ask(self._index, vector, count, parameters, allowed)
 
     def scan(self, vector: Floats, count: int, allowed: Bytes | None = None) -> Nodes:
