@@ -21,6 +21,7 @@ from contextlib import contextmanager
 
 EXTRAS = {
     "cache": ("msgpack", "xxhash"),
+    "cluster": ("lance", "pyarrow", "ray"),
     "openvino": ("onnx", "openvino"),
     "redis": ("redis",),
     "serve": ("fastapi", "multipart", "python_multipart", "uvicorn"),

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from ..runtime.images import ImageSource
     from ..runtime.model import Model
 
+IN_PLACE = "lance://"
+
 
 class Index:
     """Pictures, their vectors and metadata in one directory; safe to use from several threads and processes.
@@ -75,12 +77,17 @@ class Index:
     def open(cls, path: str | os.PathLike[str], model: Model | None = None) -> Index:
         """Opens the index at ``path``; without ``model``, the one that made it is loaded when first needed.
 
+        ``lance://ADDRESS`` is a dataset of ``autoglm embed``, which is searched where it lies and never changed.
         An index that may not be written to can be searched; one on a drive that is read-only altogether is seen
         as it is now. Raises IndexStoreError where there is none or it is damaged, SpaceMismatch for a model of
         another space, SettingError for what is no path or no model.
         """
         if model is not None:
             check_model(model)
+        if isinstance(path, str) and path.startswith(IN_PLACE):
+            from .bulk.in_place import open_in_place
+
+            return open_in_place(path, model)
         store = Store(Path(absolute(path)))
         try:
             if model is not None:
