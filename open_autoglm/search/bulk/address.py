@@ -19,7 +19,7 @@ PREFIX = "lance://"
 STORE = re.compile(r"[a-z][a-z0-9+]+://.", re.DOTALL)
 SETTINGS = ("AWS_",)  # environment variables that Lance opens an object store by
 # By itself Lance tries for three minutes: a mistyped address is to be told of sooner.
-RETRIES = {"client_max_retries": "3", "client_retry_timeout": "30"}
+RETRIES = {"client_max_retries": "2", "client_retry_timeout": "30"}
 
 
 def dataset_address(given: str | os.PathLike[str]) -> str:

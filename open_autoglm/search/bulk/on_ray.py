@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ...errors import OpenAutoGLMError, SettingError, needing
@@ -73,20 +74,50 @@ class OnRay:
         )
         try:
             for row in done.iter_rows():
-                yield row["written"]
+                result = row["result"]
+                if isinstance(result, Refusal):
+                    raise result.error()
+                yield result
         except ray.exceptions.RayError as error:
-            raise plain(error) from error
+            reason = " ".join(str(error).split())[-300:].rstrip(".")
+            raise SettingError(
+                f"The cluster failed ({reason}): run the same command again, it goes on where it was."
+            ) from error
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What a worker raised; Ray would hand it on as a failure of its own, and try again."""
+
+    kind: type[OpenAutoGLMError]
+    sentence: str
+
+    def error(self) -> OpenAutoGLMError:
+        """The exception with its sentence, which some kinds would build anew."""
+        return self.kind.__new__(self.kind, self.sentence)
 
 
 class Remote:
-    """A worker as Ray Data takes it."""
+    """A worker as Ray Data takes it; the model is loaded with the first part, so that a refusal comes back."""
 
     def __init__(self, address: str, facts: DatasetFacts, load: Callable[[], Model]) -> None:
-        self._work = Worker(address, facts, load())
+        self._address = address
+        self._facts = facts
+        self._load = load
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Does the one part of a batch."""
-        return {"written": [self._work(part) for part in batch["part"]]}
+        return {"result": [self._do(part) for part in batch["part"]]}
+
+    @cached_property
+    def _worker(self) -> Worker:
+        return Worker(self._address, self._facts, self._load())
+
+    def _do(self, part: Part) -> Written | Refusal:
+        try:
+            return self._worker(part)
+        except OpenAutoGLMError as error:
+            return Refusal(type(error), str(error))
 
 
 def check_reachable(address: str) -> None:
@@ -100,23 +131,12 @@ def check_reachable(address: str) -> None:
         raise SettingError(f"There is no cluster at {address} ({reason}): {ADVICE}.") from error
 
 
-def plain(error: Exception) -> Exception:
-    """What a worker raised, where a user can mend it; otherwise that the cluster failed."""
-    cause: BaseException | None = error
-    while cause is not None:
-        inner = getattr(cause, "cause", None)
-        if isinstance(inner, OpenAutoGLMError):
-            return type(inner)(*inner.args)
-        cause = inner if isinstance(inner, BaseException) else cause.__cause__
-    reason = str(error).strip().rpartition("\n")[2][:200].rstrip(".")
-    return SettingError(f"The cluster failed ({reason}): run the same command again, it goes on where it was.")
-
-
 def _ray() -> Any:
-    # Ray reports its use to its makers unless it is told not to, and draws bars of its own.
+    # Ray reports its use to its makers unless it is told not to, and warns of what it may change one day.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     with needing("Working on a cluster", "cluster"):
         import ray
         import ray.data
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     return ray
