@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,9 @@ pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
 
 
-from open_autoglm.search.bulk import embed, fill  # noqa: E402
+from open_autoglm.search.bulk import InProcess, embed, fill  # noqa: E402
+from open_autoglm.search.bulk.dataset import DatasetFacts, Written  # noqa: E402
+from open_autoglm.search.bulk.parts import Part  # noqa: E402
 
 PICTURES = 40
 EMBED = """
@@ -304,6 +307,21 @@ def test_models_sources_and_other_things_that_do_not_fit_are_refused(
         fill(tmp_path / "new.index", tmp_path / "foreign.lance")
     with pytest.raises(IndexStoreError, match="There is no dataset"):
         Index.open(f"lance://{tmp_path / 'nowhere.lance'}")
+
+
+def test_a_source_that_a_worker_does_not_see_is_not_taken_for_unusable(tmp_path: Path, model: ColourModel) -> None:
+    paint_colours(tmp_path / "photos", 4)
+
+    class Elsewhere(InProcess):
+        """A machine on which the source is not mounted."""
+
+        def run(self, address: str, facts: DatasetFacts, parts: Sequence[Part]) -> Iterator[Written]:
+            (tmp_path / "photos").rename(tmp_path / "away")
+            yield from super().run(address, facts, parts)
+
+    with pytest.raises(SettingError, match=r"there is no .*0000.png.*same path on every machine"):
+        embed(tmp_path / "photos", tmp_path / "p.lance", model, executor=Elsewhere(model))
+    assert rows(tmp_path / "p.lance") == []
 
 
 def test_an_unfinished_dataset_fills_no_index(tmp_path: Path, model: ColourModel) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -10,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,20 @@ class Slow(ColourModel):
 
     def embed_prepared(self, pixels):  # type: ignore[no-untyped-def]
         time.sleep(0.2)
+        return super().embed_prepared(pixels)
+
+
+class DiesOnce(ColourModel):
+    """The first of its kind is lost with its process, in the middle of a part."""
+
+    def __init__(self, mark: Path) -> None:
+        super().__init__()
+        self.mark = mark
+
+    def embed_prepared(self, pixels):  # type: ignore[no-untyped-def]
+        if not self.mark.exists():
+            self.mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
         return super().embed_prepared(pixels)
 
 
@@ -139,16 +155,17 @@ def test_a_cluster_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     assert not (tmp_path / "p.lance").exists()
 
 
-def test_workers_of_a_cluster_make_the_same_rows_in_a_bucket(
-    cluster: str, bucket: str, photos: Path, wanted: list[object]
+def test_workers_of_a_cluster_make_the_same_rows_in_a_bucket_and_one_of_them_is_lost(
+    cluster: str, bucket: str, photos: Path, wanted: list[object], tmp_path: Path
 ) -> None:
     told: list[tuple[int, int]] = []
-    executor = OnRay.connect(cluster, ColourModel, 2)
+    executor = OnRay.connect(cluster, partial(DiesOnce, tmp_path / "died"), 2)
     out = f"{bucket}/by-ray.lance"
     report = embed(photos, out, ColourModel(), part_size=3, executor=executor, progress=lambda *now: told.append(now))
     assert (report.pictures, report.embedded, len(report.skipped)) == (PICTURES - 1, PICTURES - 1, 1)
     assert told == [(done, PICTURES) for done in range(0, PICTURES + 1, 3)], "each part is stored when it is done"
     assert rows(out) == wanted
+    assert (tmp_path / "died").exists()
 
 
 def test_killed_with_its_cluster_at_work_and_resumed_the_rows_are_the_same(

@@ -22,6 +22,7 @@ FORMAT = 1
 FACTS = b"open_autoglm"
 USABLE = "reason IS NULL"
 READ_AT_ONCE = 512
+NAMED_AT_ONCE = 1000  # ids in one filter
 TIDY_EVERY = 64  # commits, each of which leaves a list of all files behind
 KEPT = timedelta(hours=1)  # how long who reads an earlier state goes on seeing it
 
@@ -195,11 +196,12 @@ class Dataset:
 
     def rows(self, ids: Sequence[int] | None = None, *, with_vectors: bool = False) -> Iterator[Row]:
         """The usable pictures, or those of the ids that are; with their vectors where asked for."""
-        chosen = USABLE if ids is None else f"{USABLE} AND id IN ({', '.join(map(str, ids))})"
-        if ids is not None and not ids:
-            return
         columns = [name for name in Row.__dataclass_fields__ if name != "vectors" or with_vectors]
-        for batch in self._batches(columns, chosen):
+        wanted = [USABLE]
+        if ids is not None:
+            parts = (ids[start : start + NAMED_AT_ONCE] for start in range(0, len(ids), NAMED_AT_ONCE))
+            wanted = [f"{USABLE} AND id IN ({', '.join(map(str, part))})" for part in parts]
+        for batch in (batch for chosen in wanted for batch in self._batches(columns, chosen)):
             vectors = self._shaped(batch) if with_vectors else [None] * len(batch)
             plain = batch.select([name for name in columns if name != "vectors"]).to_pylist()
             for row, vector in zip(plain, vectors, strict=True):

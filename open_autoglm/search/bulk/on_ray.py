@@ -132,7 +132,8 @@ def check_reachable(address: str) -> None:
 
 
 def _ray() -> Any:
-    # Ray reports its use to its makers unless it is told not to, and warns of what it may change one day.
+    # Ray reports its use to its makers unless it is told not to, and warns of what no user of this can change.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     with needing("Working on a cluster", "cluster"):

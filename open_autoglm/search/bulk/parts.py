@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,7 +109,14 @@ class Listed:
         return len(self.listed)
 
     def items(self) -> Iterator[Item]:
-        """The pictures listed."""
+        """The pictures listed. SettingError where not one of their files is there."""
+        files = {item.content.file for item in self.listed if isinstance(item.content, Span)}
+        if files and not any(Path(file).exists() for file in files):
+            # A machine that does not see the source must not store that all of it is unusable.
+            raise SettingError(
+                f"On the machine {socket.gethostname()} there is no {shown_path(min(files))}, nor what was listed with "
+                "it: the source must be there, under the same path on every machine."
+            )
         return iter(self.listed)
 
 

@@ -43,7 +43,7 @@ class Worker:
 
     def __call__(self, part: Part) -> Written:
         """Writes the rows of a part, a row a picture."""
-        items = list(enumerate(part.items(), part.first))
+        items = enumerate(part.items(), part.first)
         if self.readers:
             with ThreadPoolExecutor(self.readers, "read") as pool:
                 seen = in_order(pool, lambda item: self._see(part.number, *item), items, AHEAD)
