@@ -235,6 +235,8 @@ def test_an_index_made_of_it_computes_nothing_and_finds_the_same(
     with Index.create(tmp_path / "own.index", model) as index:
         index.add(tmp_path / "photos")
         wanted = [(hit.path, hit.score) for hit in index.search("red", k=50, cut=False)]
+        matching = [hit.path for hit in index.search("red", k=50)]
+        assert 0 < len(matching) < len(wanted)
     embedded = model.embedded
     report = fill(tmp_path / "filled.index", tmp_path / "p.lance")
     assert (report.added, len(report.skipped)) == (19, 1)
@@ -246,6 +248,7 @@ def test_an_index_made_of_it_computes_nothing_and_finds_the_same(
     assert model.embedded == embedded
     with Index.open(f"lance://{tmp_path / 'p.lance'}", model) as index:
         assert [(hit.path, hit.score) for hit in index.search("red", k=50, cut=False)] == wanted
+        assert [hit.path for hit in index.search("red", k=50)] == matching
 
 
 def test_a_dataset_is_searched_in_place_and_never_changed(tmp_path: Path, model: ColourModel) -> None:

@@ -24,7 +24,6 @@ from open_autoglm.search import Index
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[cluster]'")
 pytest.importorskip("lance", reason="Lance is not installed: pip install -e '.[cluster]'")
-pytest.importorskip("moto", reason="moto, the S3 server, is not installed: pip install -e '.[dev]'")
 
 from open_autoglm.search.bulk import OnRay, embed, fill  # noqa: E402
 
@@ -70,6 +69,7 @@ class Broken(ColourModel):
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
     """s3://pictures on a server of its own, that Lance finds by the environment."""
+    pytest.importorskip("moto", reason="moto, the S3 server, is not installed: pip install -e '.[dev]'")
     command = [sys.executable, "-u", "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert server.stdout is not None
