@@ -21,6 +21,7 @@ from contextlib import contextmanager
 
 EXTRAS = {
     "cache": ("msgpack", "xxhash"),
+    "cluster": ("lance", "pyarrow", "ray"),
     "graph": ("faiss",),
     "openvino": ("onnx", "openvino"),
     "redis": ("redis",),

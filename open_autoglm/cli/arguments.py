@@ -36,6 +36,11 @@ def named_folder(text: str) -> Path:
     return path
 
 
+def named_index(text: str) -> str:
+    """An index's path, or the address of a dataset, which is no path."""
+    return text if text.startswith("lance://") else str(named_path(text))
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document for machines.")]
 Verbose = Annotated[bool, typer.Option("--verbose", callback=be_verbose, help="Show where an error came from.")]
 GivenBundle = Annotated[str, typer.Argument(metavar="BUNDLE", help="A bundle's name or directory.")]
@@ -46,4 +51,12 @@ RecordedBundle = Annotated[
 ]
 IndexPath = Annotated[
     Path, typer.Argument(metavar="INDEX", parser=named_path, help="An index made by 'autoglm index'.")
+]
+SearchedIndex = Annotated[
+    str,
+    typer.Argument(
+        metavar="INDEX",
+        parser=named_index,
+        help="An index made by 'autoglm index', or lance://DATASET, made by 'autoglm embed --out'.",
+    ),
 ]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..runtime.describing import Description
     from ..runtime.tuning import Tuning
     from ..search import AddReport, Duplicates, Health, Hit, Skipped
+    from ..search.bulk import EmbedReport
 
 NAMED = 10  # skipped files that are listed; the rest is counted
 LONGEST_QUERY = 60  # characters of a query that are repeated in an answer
@@ -70,8 +71,20 @@ def show_indexed(report: AddReport, index: Path, pictures: int, model: str | Non
         out.print(Text(f"Next: {search}, or autoglm serve {quoted(index)} --open{options}"))
 
 
+def show_dataset(report: EmbedReport) -> None:
+    """What bulk embedding did, which pictures it passed over, and what to type next."""
+    out = stdout()
+    counts = f"{number(report.embedded, 'picture')} embedded now, {len(report.skipped):,} skipped"
+    out.print(Text(f"{showable(report.address)} holds {number(report.pictures, 'picture')}: {counts}."))
+    show_skipped(out, report.skipped)
+    if report.pictures:
+        address = quoted(report.address)
+        search = f'autoglm search {quoted(f"lance://{report.address}")} "a red apple"'
+        out.print(Text(f"Next: {search}, or autoglm index --from {address} --to photos.index"))
+
+
 def show_skipped(out: Console, skipped: Sequence[Skipped]) -> None:
-    """The first of the files that were passed over, and how many more there are."""
+    """The first files that were passed over, and how many more there are."""
     for one in skipped[:NAMED]:
         out.print(Text(f"  skipped {showable(one.path)}: {showable(one.reason)}"))
     if len(skipped) > NAMED:
@@ -107,7 +120,7 @@ def show_duplicates(found: Duplicates, index: Path) -> None:
     show_skipped(out, found.skipped)
 
 
-def show_hits(hits: Sequence[Hit], index: Path, wanted: str, cut: bool = True) -> None:
+def show_hits(hits: Sequence[Hit], index: str, wanted: str, cut: bool = True) -> None:
     """The pictures found, best first; where there is none, a sentence that says so.
 
     ``cut``: pictures that do not match were left out. Those that were looked at twice have the probability of a match
@@ -115,7 +128,7 @@ def show_hits(hits: Sequence[Hit], index: Path, wanted: str, cut: bool = True) -
     """
     if not hits:
         advice = "; --all shows the closest" if cut else ""
-        stdout().print(Text(f"Nothing in {showable(str(index))} matches {shortened(wanted)}{advice}."))
+        stdout().print(Text(f"Nothing in {showable(index)} matches {shortened(wanted)}{advice}."))
         return
     twice = any(hit.match is not None or hit.note for hit in hits)
     table = plain_table("match" if twice else "score", "id", "picture")

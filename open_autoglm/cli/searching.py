@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import MissingExtra
-from .arguments import BASE, AsJson, IndexPath, RecordedBundle, Verbose, named_folder, named_path
+from ..errors import MissingExtra, SettingError
+from .arguments import BASE, AsJson, RecordedBundle, SearchedIndex, Verbose, named_folder, named_path
 from .streams import print_json, say
 
 if TYPE_CHECKING:
@@ -22,14 +22,20 @@ if TYPE_CHECKING:
 
 
 def index(
-    folder: Annotated[
-        Path,
-        typer.Argument(metavar="DIR", parser=named_folder, help="A folder of pictures, with its subfolders."),
-    ],
     to: Annotated[
         Path,
         typer.Option("--to", metavar="INDEX", parser=named_path, help="The index to make, or to bring up to date."),
     ],
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="DIR", parser=named_folder, help="A folder of pictures, with its subfolders."),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="DATASET", help="Instead of DIR: what 'autoglm embed --out' made, computed nothing again."
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -60,14 +66,24 @@ def index(
     Examples:
       autoglm index photos/ --to photos.index
       autoglm index products/ --to products.index --metadata products.csv
+      autoglm index --from photos.lance --to photos.index
     """
     from . import console
     from .metadata import read_metadata
 
+    if (folder is None) == (dataset is None):
+        raise SettingError("Give either a folder of pictures or a dataset with --from.")
+    if dataset is not None:
+        if model is not None or metadata is not None or prune:
+            raise SettingError("--from takes all from the dataset: leave out --model, --metadata and --prune.")
+        index_dataset(dataset, to, as_json)
+        return
     facts = read_metadata(metadata) if metadata else None
     with open_or_create(to, model) as opened:
         with console.progress("Indexing") as report:
-            result = opened.add(folder, metadata=facts, progress=lambda now: report(now.done, now.total), prune=prune)
+            result = opened.add(
+                folder or "", metadata=facts, progress=lambda now: report(now.done, now.total), prune=prune
+            )
         make_graph(opened)
         if as_json:
             print_json({"index": to, "pictures": len(opened), **asdict(result)})
@@ -76,7 +92,7 @@ def index(
 
 
 def search(
-    path: IndexPath,
+    path: SearchedIndex,
     words: Annotated[str | None, typer.Argument(metavar="WORDS", help="What the picture shows.")] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="The most pictures to show.")] = 10,
     where: Annotated[
@@ -130,6 +146,7 @@ def search(
       autoglm search photos.index "a red dress" --without "long sleeves" --also "a belt:0.5"
       autoglm search shop.index "oat milk" --written
       autoglm search shop.index "Milk with 1.5% fat" --rerank 50
+      autoglm search lance://photos.lance "a red apple"
     """
     from .. import load
     from ..search import Index
@@ -193,3 +210,20 @@ def open_or_create(path: Path, model: str | None) -> Index:
     if path.is_dir() and any(path.iterdir()):
         return Index.open(path, load(model) if model is not None else None)
     return Index.create(path, load(BASE if model is None else model), exist_ok=True)
+
+
+def index_dataset(dataset: str, to: Path, as_json: bool) -> None:
+    """Fills the index at ``to`` from a dataset, and says so."""
+    from ..search import Index
+    from ..search.bulk import fill
+    from . import console
+
+    with console.progress("Indexing") as report:
+        result = fill(to, dataset, report)
+    with Index.open(to) as opened:
+        make_graph(opened)
+        pictures = len(opened)
+    if as_json:
+        print_json({"index": to, "pictures": pictures, **asdict(result)})
+    else:
+        console.show_indexed(result, to, pictures, None)

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from ..runtime.images import ImageSource
     from ..runtime.model import Model
 
+IN_PLACE = "lance://"
+
 
 LIKELY = 512  # pictures that a filter is tried on before it is on all
 
@@ -92,6 +94,7 @@ class Index:
 
         ``effort``: how many nodes of the graph a search holds in view, where the index is so large that it has one;
         more finds more and takes longer. By default it is what the graph was made for.
+        ``lance://ADDRESS`` is a dataset of ``autoglm embed``, which is searched where it lies and never changed.
 
         An index that may not be written to can be searched; one on a drive that is read-only altogether is seen
         as it is now. Raises IndexStoreError where there is none or it is damaged, SpaceMismatch for a model of
@@ -101,6 +104,10 @@ class Index:
             check_model(model)
         if effort is not None and whole_number("effort, the nodes of the graph held in view,", effort) < 1:
             raise SettingError(f"effort, the nodes of the graph held in view, must be at least 1, not {effort}.")
+        if isinstance(path, str) and path.startswith(IN_PLACE):
+            from .bulk.in_place import open_in_place
+
+            return open_in_place(path, model)
         store = Store(Path(absolute(path)))
         try:
             if model is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
@@ -188,23 +188,11 @@ class Ingest:
             elif isinstance(read.picture, Pixels):
                 fresh[read.sha256] = read.picture
         if fresh:
-            vectors = self._embed([pixels.prepared for pixels in fresh.values()])
+            prepared = [pixels.prepared for pixels in fresh.values()]
+            vectors = embed_halves(self._model, prepared, self._store.views, self._store.dimension)
             for (digest, pixels), vector in zip(fresh.items(), vectors, strict=True):
                 contents[digest] = Content(digest, pixels.width, pixels.height, vector.tobytes(), pixels.taken)
         return contents
-
-    def _embed(self, prepared: list[NDArray[np.uint8]]) -> NDArray[np.float16]:
-        """The vectors [n, views, dimension] of pictures, fit to be stored."""
-        size = self._model.batch_size
-        batches = (np.stack(prepared[start : start + size]) for start in range(0, len(prepared), size))
-        vectors = np.concatenate([self._model.embed_prepared(pixels) for pixels in batches])
-        expected = (len(prepared), self._store.views, self._store.dimension)
-        if vectors.shape != expected or not np.isfinite(vectors).all():
-            raise BundleError(
-                f"{self._model.name} gives vectors of the shape {list(vectors.shape)}, where finite ones of "
-                f"{list(expected)} are stored: its bundle is damaged, copy it again."
-            )
-        return vectors.astype(np.float16)
 
     def _store_one(self, read: Read, content: Content) -> Outcome:
         # Decided inside the transaction: another process may have stored the same file meanwhile.
@@ -235,6 +223,22 @@ class Ingest:
             self._skipped.append(Skipped(shown_path(found.path), reason))
         if self._progress:
             self._progress(Progress(self._counts.total(), self._total, shown_path(found.path)))
+
+
+def embed_halves(
+    model: Model, prepared: Sequence[NDArray[np.uint8]], views: int, dimension: int
+) -> NDArray[np.float16]:
+    """The vectors [n, views, dimension] of pictures, fit to be stored. BundleError for a model that gives others."""
+    size = model.batch_size
+    batches = (np.stack(prepared[start : start + size]) for start in range(0, len(prepared), size))
+    vectors = np.concatenate([model.embed_prepared(pixels) for pixels in batches])
+    expected = (len(prepared), views, dimension)
+    if vectors.shape != expected or not np.isfinite(vectors).all():
+        raise BundleError(
+            f"{model.name} gives vectors of the shape {list(vectors.shape)}, where finite ones of {list(expected)} "
+            "are stored: its bundle is damaged, copy it again."
+        )
+    return vectors.astype(np.float16)
 
 
 def readers() -> int:

@@ -5,18 +5,31 @@ It knows bundles' names and places; it knows nothing about pictures.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from ..bundle import MANIFEST, read_manifest, shipped_folder
 from ..errors import BundleError, SettingError, SpaceMismatch
 from .records import shown_path
-from .store import Store
 
 if TYPE_CHECKING:
     from ..runtime.model import Model
     from ..runtime.similarity import Queries
+
+
+class Made(Protocol):
+    """What a model made: an index, or a dataset; the model's name, its space and where its bundle lies."""
+
+    @property
+    def path(self) -> str | os.PathLike[str]: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def space(self) -> str: ...
+    @property
+    def bundle(self) -> str: ...
 
 
 def check_model(model: object) -> None:
@@ -25,7 +38,7 @@ def check_model(model: object) -> None:
         raise SettingError(f"A model was expected, not {type(model).__name__}: open one with open_autoglm.load(NAME).")
 
 
-def check_space(store: Store, model: Model) -> None:
+def check_space(store: Made, model: Model) -> None:
     """Raises SpaceMismatch unless the model's vectors can be compared with the index's."""
     if model.space != store.space:
         raise SpaceMismatch(
@@ -48,7 +61,7 @@ def check_query(model: Model, query: Queries, count: int, dimension: int) -> Non
         )
 
 
-def own_model(store: Store) -> Model:
+def own_model(store: Made) -> Model:
     """The model that made the index: the shipped one of its name and space, or the one at the place noted."""
     from ..runtime.model import load
 
@@ -67,7 +80,7 @@ def place(model: Model) -> str:
     return str(model.bundle.path.absolute())
 
 
-def _shipped(store: Store) -> str | None:
+def _shipped(store: Made) -> str | None:
     path = shipped_folder() / store.model
     if path.parent != shipped_folder() or not (path / MANIFEST).is_file():
         return None
