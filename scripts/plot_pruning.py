@@ -18,6 +18,7 @@ import matplotlib.pyplot as plt
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "pruning.json"
 LOST = "_points_lost"
+MOST = 6  # points lost that are drawn
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,14 @@ def main() -> None:
     arguments = parser.parse_args()
     figures: dict[str, float] = json.loads(RESULT.read_text(encoding="utf-8"))["figures"]
     made = bundles(figures, arguments.subject)
-    looking = [one for one in made if not one.name.startswith("text")]  # these leave the picture tower as it is
-    best = front(looking)
+    whole = [one for one in made if not one.name.startswith(("text", "vision"))]  # of those one tower is still full
+    best = front(whole)
     print("| bundle | MB | deflated | picture, times | sentence, times | points lost | front |")
     print("|---|---|---|---|---|---|---|")
     for one in sorted(made, key=lambda one: one.faster):
         cells = (f"{one.megabytes:.1f}", f"{one.deflated:.1f}", f"{one.faster:.2f}", f"{one.text_faster:.2f}")
         print(f"| {named(one.name)} | {' | '.join(cells)} | {one.lost:.1f} | {'yes' if one in best else ''} |")
-    draw(looking, best, arguments.to)
+    draw(whole, best, arguments.to)
 
 
 def bundles(figures: dict[str, float], subject: str) -> list[Made]:
@@ -98,14 +99,20 @@ def named(name: str) -> str:
 
 
 def draw(made: list[Made], best: list[Made], target: Path) -> None:
-    """Speed of the picture graph against points lost; the front is a line."""
+    """Speed of the picture graph against points lost; the front is a line, and what is beyond the scale is named."""
     figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
     axes.plot([one.faster for one in best], [one.lost for one in best], color="0.7", zorder=1)
     for int8, colour in ((False, "#4477aa"), (True, "#ee6677")):
-        shown = [one for one in made if one.name.endswith("int8") == int8]
+        shown = [one for one in made if one.name.endswith("int8") == int8 and one.lost <= MOST]
         axes.scatter([one.faster for one in shown], [one.lost for one in shown], color=colour, zorder=2)
         for one in shown:
-            axes.annotate(named(one.name), (one.faster, one.lost), (5, 4), textcoords="offset points", fontsize=8)
+            axes.annotate(
+                named(one.name), (one.faster, one.lost), (0, 7), textcoords="offset points", ha="center", fontsize=8
+            )
+    beyond = [f"{named(one.name)}: {one.faster:.2f} times, {one.lost:.0f} points" for one in made if one.lost > MOST]
+    axes.text(0.99, 0.98, "\n".join(beyond), transform=axes.transAxes, ha="right", va="top", fontsize=8)
+    axes.margins(x=0.12)
+    axes.set_ylim(-1, MOST)
     axes.set_xlabel("one picture, times as fast as the full float bundle")
     axes.set_ylabel("points of accuracy lost")
     axes.grid(alpha=0.3)
