@@ -28,7 +28,7 @@ from .facts import Facts
 from .gone import refuse_emptied
 from .health import COMPARED, Health, health
 from .ingest import Ingest
-from .owner import check_model, check_query, check_space, own_model, place
+from .owner import Made, check_model, check_query, check_space, own_model, place
 from .passing import Passing
 from .pictures import Pictures
 from .ranking import Ranking, calibrate
@@ -59,6 +59,7 @@ class Index:
 
     def __init__(self, store: Store, model: Model | None, effort: int | None = None) -> None:
         self._store = store
+        self._made: Made = store
         self._effort = effort
         self._given_model = model
         self._loading = threading.Lock()
@@ -122,15 +123,15 @@ class Index:
         """The model that made the index. BundleError or SpaceMismatch where it cannot be had."""
         with self._loading:
             if self._given_model is None:
-                model = own_model(self._store)
-                check_space(self._store, model)
+                model = own_model(self._made)
+                check_space(self._made, model)
                 self._given_model = model
             return self._given_model
 
     def use(self, model: Model) -> None:
         """Works with ``model`` from now on, such as one that remembers. SpaceMismatch for one of another space."""
         check_model(model)
-        check_space(self._store, model)
+        check_space(self._made, model)
         with self._loading:
             self._given_model = model
 

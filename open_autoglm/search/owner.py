@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 
 class Made(Protocol):
-    """What a model made: an index, or a dataset; the model's name, its space and where its bundle lies."""
+    """What a model made, an index or a dataset as its ``kind`` says; the model's name, space and bundle's place."""
 
+    @property
+    def kind(self) -> str: ...
     @property
     def path(self) -> str | os.PathLike[str]: ...
     @property
@@ -39,11 +41,11 @@ def check_model(model: object) -> None:
 
 
 def check_space(store: Made, model: Model) -> None:
-    """Raises SpaceMismatch unless the model's vectors can be compared with the index's."""
+    """Raises SpaceMismatch unless the model's vectors can be compared with those that are stored."""
     if model.space != store.space:
         raise SpaceMismatch(
-            f"The index {shown_path(store.path)} was made with {store.model} (space {store.space}) and cannot be "
-            f"used with {model.name} (space {model.space}): load {store.model}, or make a new index with "
+            f"The {store.kind} {shown_path(store.path)} was made with {store.model} (space {store.space}) and cannot "
+            f"be used with {model.name} (space {model.space}): load {store.model}, or make a new {store.kind} with "
             f"{model.name}."
         )
 
@@ -62,7 +64,7 @@ def check_query(model: Model, query: Queries, count: int, dimension: int) -> Non
 
 
 def own_model(store: Made) -> Model:
-    """The model that made the index: the shipped one of its name and space, or the one at the place noted."""
+    """The model that made it: the shipped one of its name and space, or the one at the place noted."""
     from ..runtime.model import load
 
     try:
@@ -70,7 +72,7 @@ def own_model(store: Made) -> Model:
         return load(_shipped(store) or store.bundle)
     except BundleError as error:
         raise BundleError(
-            f"The index {shown_path(store.path)} was made with {store.model}, which cannot be had from "
+            f"The {store.kind} {shown_path(store.path)} was made with {store.model}, which cannot be had from "
             f"{store.bundle}: say where it is with --model (in Python: Index.open(path, model)). {error}"
         ) from error
 

@@ -32,6 +32,8 @@ class Store:
     for a writer. Methods that change anything need ``with store.transaction()``.
     """
 
+    kind = "index"  # as sentences call it
+
     def __init__(self, path: Path) -> None:
         self.mode = schema.check(path)
         self.path = path

@@ -77,6 +77,8 @@ class Written:
 class Dataset:
     """An opened dataset. Every method may raise IndexStoreError where it cannot be reached, read or written."""
 
+    kind = "dataset"  # as sentences call it
+
     def __init__(self, address: str, opened: Any, facts: DatasetFacts) -> None:
         self.address = address
         self.facts = facts

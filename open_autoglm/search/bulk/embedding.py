@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import IndexStoreError, SettingError, SpaceMismatch
-from ..owner import place
+from ...errors import IndexStoreError, SettingError
+from ..owner import check_space, place
 from ..records import Skipped, shown_path
 from .address import dataset_address
 from .dataset import Dataset, DatasetFacts
@@ -102,20 +102,10 @@ def _opened(
         )
         return Dataset.create(address, facts)
     dataset = Dataset.open(address)
-    check_dataset_space(dataset, model)
+    check_space(dataset, model)
     if dataset.facts.digest != source.digest:
         raise IndexStoreError(
             f"The dataset {shown_path(address)} was begun with {dataset.facts.source} as it was then, in parts of "
             f"{dataset.facts.part_size} pictures: give the same source unchanged, or another --out."
         )
     return dataset
-
-
-def check_dataset_space(dataset: Dataset, model: Model) -> None:
-    """Raises SpaceMismatch unless the model's vectors can be compared with the dataset's."""
-    facts = dataset.facts
-    if model.space != facts.space:
-        raise SpaceMismatch(
-            f"The dataset {shown_path(dataset.address)} was made with {facts.model} (space {facts.space}) and cannot "
-            f"be used with {model.name} (space {model.space}): load {facts.model}, or make another dataset."
-        )

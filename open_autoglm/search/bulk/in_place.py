@@ -21,13 +21,12 @@ from ..asked import asked
 from ..comparing import by_picture, by_sentences, word_matches
 from ..exact import SCORE_DIGITS
 from ..index import Index, whole_number
-from ..owner import check_model, check_query, own_model
+from ..owner import check_query, check_space
 from ..records import Hit, Record, WordMatch, shown_path
 from ..rows import FileState, path_columns, state_columns
 from .address import dataset_address
 from .columns import Columns
 from .dataset import Dataset, Row
-from .embedding import check_dataset_space
 
 if TYPE_CHECKING:
     from ...runtime.images import ImageSource
@@ -45,6 +44,7 @@ class InPlace(Index):
 
     def __init__(self, dataset: Dataset, model: Model | None) -> None:
         self._dataset = dataset
+        self._made = dataset
         self._given_model = model
         self._loading = threading.Lock()
         self._searching = threading.Lock()
@@ -57,23 +57,6 @@ class InPlace(Index):
             f"The dataset {address} is read in place, where it can be searched and nothing else: make an index of it "
             f"with 'autoglm index --from {address} --to photos.index'."
         )
-
-    @property
-    def model(self) -> Model:
-        """The model that made the dataset. BundleError or SpaceMismatch where it cannot be had."""
-        with self._loading:
-            if self._given_model is None:
-                model = own_model(self._dataset)
-                check_dataset_space(self._dataset, model)
-                self._given_model = model
-            return self._given_model
-
-    def use(self, model: Model) -> None:
-        """Works with ``model`` from now on. SpaceMismatch for one of another space."""
-        check_model(model)
-        check_dataset_space(self._dataset, model)
-        with self._loading:
-            self._given_model = model
 
     def search(
         self,
@@ -199,5 +182,5 @@ def open_in_place(address: str, model: Model | None = None) -> InPlace:
     """A dataset as an index. IndexStoreError where there is none, SpaceMismatch for a model of another space."""
     dataset = Dataset.open(dataset_address(address))
     if model is not None:
-        check_dataset_space(dataset, model)
+        check_space(dataset, model)
     return InPlace(dataset, model)
