@@ -1,7 +1,7 @@
-"""How fast the nearest of many pictures are found at equal recall, beside faiss, usearch, hnswlib and LanceDB.
+"""How fast the nearest of a million pictures are found; and of fewer, beside faiss, usearch, hnswlib and LanceDB.
 
 Queries come from elsewhere than the pictures, as texts do. Each side is made and asked in a process of its own, with
-one thread for each query; ours is asked through the public index, records included.
+one thread for each query; ours is asked through the public index, records included. ``beside_``: at equal recall.
 """
 
 from __future__ import annotations
@@ -32,31 +32,39 @@ def main() -> None:
     """Measures every side in turn and records one table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="20,000 vectors and fewer queries, for a look")
-    parser.add_argument("--vectors", type=int, help="how many; 1,000,000 otherwise")
-    parser.add_argument("--threads", type=int, default=2, help="for making the graphs; ours takes the cores there are")
+    parser.add_argument("--vectors", type=int, help="how many for ours alone; 1,000,000 otherwise")
+    parser.add_argument("--beside", type=int, help="how many for all sides; 200,000 otherwise")
+    parser.add_argument("--threads", type=int, default=1, help="for making the graphs; ours takes the cores there are")
     parser.add_argument("--sides", nargs="+", default=list(SIDES), choices=list(SIDES))
-    parser.add_argument("--folder", type=Path, help="where to work, and leave the indexes; a temporary one otherwise")
+    parser.add_argument("--folder", type=Path, help="where to work; in the system's own otherwise")
     parser.add_argument("--side", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    count = arguments.vectors or (20_000 if arguments.quick else 1_000_000)
     asked = 200 if arguments.quick else ASKED
     if arguments.side:
         print(json.dumps(measure(arguments.side, arguments.folder, arguments.threads, asked)))
         return
     began = time.perf_counter()
-    with tempfile.TemporaryDirectory(dir=arguments.folder) as temporary:
-        folder = Path(temporary)
-        write_vectors(folder, count, TUNING + asked)
-        figures: dict[str, float] = {"vectors": count}
-        for side in arguments.sides:
-            command = [sys.executable, __file__, "--side", side, "--folder", str(folder)]
-            command += ["--threads", str(arguments.threads), *(["--quick"] if arguments.quick else [])]
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            for name, value in json.loads(done.stdout.splitlines()[-1]).items():
-                figures[f"{side}_{name}"] = value
+    many = arguments.vectors or (20_000 if arguments.quick else 1_000_000)
+    fewer = arguments.beside or (20_000 if arguments.quick else 200_000)
+    figures = sides(["ours"], many, asked, arguments)
+    beside = sides(arguments.sides, fewer, asked, arguments)
+    figures |= {f"beside_{name}": value for name, value in beside.items()}
     settings = {"dimension": DIMENSION, "threads": arguments.threads, "asked": asked, "quick": arguments.quick}
     record("ann", settings, figures, time.perf_counter() - began)
-    show(arguments.sides, figures)
+    show(arguments.sides, beside)
+
+
+def sides(names: list[str], count: int, asked: int, arguments: argparse.Namespace) -> dict[str, float]:
+    """The figures of several sides over the same vectors."""
+    figures: dict[str, float] = {"vectors": count}
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        write_vectors(Path(folder), count, TUNING + asked)
+        for side in names:
+            command = [sys.executable, __file__, "--side", side, "--folder", folder]
+            command += ["--threads", str(arguments.threads), *(["--quick"] if arguments.quick else [])]
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            figures |= {f"{side}_{name}": value for name, value in json.loads(done.stdout.splitlines()[-1]).items()}
+    return figures
 
 
 def write_vectors(folder: Path, count: int, queries: int) -> None:

@@ -42,13 +42,13 @@ def by_sentences(sentences: Queries, similarity: Similarity, weights: Floats, cu
     A sentence of a weight below 0 takes away from what scores above its cut [q] and adds to nothing: pictures that have
     nothing to do with it are not the better for having still less. Where it has no cut, all of its score counts.
     """
-    floor = np.where(np.isfinite(cuts), cuts, np.float32(0))[:, None]
+    against = np.flatnonzero((weights < 0) & np.isfinite(cuts))
 
     def score(views: Floats) -> Floats:
         similar = similarity(sentences, views)
-        over = np.where(np.isfinite(cuts)[:, None], np.maximum(similar - floor, 0), similar)
-        counted = np.where(weights[:, None] > 0, similar, over)
-        added: Floats = (weights @ counted).astype(np.float32)
+        if len(against):
+            similar[against] = np.maximum(similar[against] - cuts[against, None], 0)
+        added: Floats = (weights @ similar).astype(np.float32, copy=False)
         return added
 
     wanted = sentences[np.flatnonzero(weights > 0)]
