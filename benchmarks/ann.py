@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,8 @@ def main() -> None:
     if arguments.side:
         print(json.dumps(measure(arguments.side, arguments.folder, arguments.threads, asked)))
         return
+    if missing := [name for name in ("faiss", "usearch", "hnswlib", "lancedb") if find_spec(name) is None]:
+        parser.error(f"{', '.join(missing)} not installed: pip install -c constraints.txt -e '.[bench]'")
     began = time.perf_counter()
     many = arguments.vectors or (20_000 if arguments.quick else 1_000_000)
     fewer = arguments.beside or (20_000 if arguments.quick else 200_000)
