@@ -96,7 +96,8 @@ class Scheduler:
         """A job on its way, or with its outcome already where it can only be refused."""
         served = self._model(job.model)
         lane = self._lane(served, job)
-        weighed, error = Cost(0, 0), self._suspects.refusal(served.name, job.task)
+        weighed = Cost(0, 0)
+        error: Exception | None = self._suspects.refusal(served.name, job.task)
         try:
             weighed = cost(job.task, self._limits)
         except Exception as found:
@@ -167,18 +168,21 @@ class Scheduler:
         units = more.cost.units + sum(one.cost.units for one in taken)
         now = asyncio.get_running_loop().time()
         left = min(one.deadline for one in (*taken, more)) - now
-        return (
-            units <= (self._settings.batch_characters if text else self._settings.batch_pixels)
-            and self._pace.seconds(more.lane.work, units) <= min(self._settings.batch_seconds, left)
-        )
+        return units <= (
+            self._settings.batch_characters if text else self._settings.batch_pixels
+        ) and self._pace.seconds(more.lane.work, units) <= min(self._settings.batch_seconds, left)
 
     def _start(self, taken: list[Waiting], alone: bool) -> None:
         now, lane = asyncio.get_running_loop().time(), taken[0].lane
         for one in taken:
             self._observer.stage("queue", lane.model, lane.kind.__name__, now - one.since)
         self._observer.batch(lane.model, lane.kind.__name__, len(taken))
-        running = self._runner.run(Batch(lane.model, tuple(one.job.task for one in taken), alone))
         self._running += 1
+        try:
+            running = self._runner.run(Batch(lane.model, tuple(one.job.task for one in taken), alone))
+        except Exception as error:  # what cannot be handed over is an item's fault, and must not stop the others
+            running = asyncio.get_running_loop().create_future()
+            running.set_exception(error)
         running.add_done_callback(partial(self._finished, taken, alone))
 
     def _finished(self, taken: list[Waiting], alone: bool, done: asyncio.Future[Done]) -> None:

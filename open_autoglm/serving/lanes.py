@@ -1,4 +1,4 @@
-"""Jobs that wait, in a lane for each kind of work, and whose turn it is: tenants take turns, each tenant's oldest first.
+"""Jobs that wait, in a lane for each kind of work: tenants take turns, and of each the oldest job is first.
 
 It knows order and sums; it knows nothing of time, limits or what runs the jobs.
 """
@@ -58,12 +58,7 @@ class Lanes:
     def __iter__(self) -> Iterator[Waiting]:
         """All jobs, in no order that matters, as they are now."""
         return iter(
-            [
-                waiting
-                for lanes in self._tenants.values()
-                for jobs in lanes.values()
-                for waiting in jobs.values()
-            ]
+            [waiting for lanes in self._tenants.values() for jobs in lanes.values() for waiting in jobs.values()]
         )
 
     def units(self) -> Mapping[tuple[str, type[Task]], int]:

@@ -56,10 +56,12 @@ class Bench:
 
     def begin(self, batch: Batch, ahead: bool) -> Begun:
         """Has a batch's pictures decoded; ``ahead``: now, because others are in work, even where it is but one."""
-        if not issubclass(type(batch.tasks[0]), EmbedImage | EmbedViews | Classify):
-            return Begun(batch, ())
         model = self._models[batch.model]
-        work = [partial(_decode, model, task) for task in batch.tasks]
+        work = [
+            partial(_decode, model, task)
+            for task in batch.tasks
+            if isinstance(task, EmbedImage | EmbedViews | Classify)
+        ]
         if ahead or len(work) > 1:
             return Begun(batch, [self._decoders.submit(one).result for one in work])
         return Begun(batch, work)  # by the thread that waits for it anyway
@@ -133,7 +135,11 @@ def _texts(model: Model, tasks: Sequence[Task]) -> list[Ran]:
     started = time.perf_counter()
     texts = [task.text for task in tasks if isinstance(task, EmbedText | EmbedQuery)]
     try:
-        found = model.embed_queries(texts) if isinstance(tasks[0], EmbedQuery) else model.embed_texts(texts)
+        if isinstance(tasks[0], EmbedQuery):
+            queries = model.embed_queries(texts)
+            found: Sequence[Any] = [queries[row : row + 1] for row in range(len(tasks))]
+        else:
+            found = model.embed_texts(texts)
     except OpenAutoGLMError as error:
         if len(tasks) == 1:
             return [Ran(error=error)]
@@ -141,8 +147,7 @@ def _texts(model: Model, tasks: Sequence[Task]) -> list[Ran]:
     except Exception as error:
         return [Ran(error=known(error))] * len(tasks)
     stages = {"inference": time.perf_counter() - started}
-    rows = [found[row : row + 1] if isinstance(tasks[0], EmbedQuery) else found[row] for row in range(len(tasks))]
-    return [Ran(row, stages=stages) for row in rows]
+    return [Ran(value, stages=stages) for value in found]
 
 
 def _one(model: Model, task: Task) -> Ran:

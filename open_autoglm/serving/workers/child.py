@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from typing import Any, BinaryIO
 
 from . import wire
-from .bench import Bench, Begun, known
+from .bench import Begun, Bench, known
 from .memory import resident
 from .opening import Opening, warm
 

@@ -6,7 +6,7 @@ It knows bundles and the model's settings; it knows nothing of queues or process
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,9 +84,7 @@ class Opening:
 
 def served(models: Mapping[str, Model]) -> list[Served]:
     """The models as they are told about, by their bundles alone."""
-    return [
-        Served(name, model.space, model.dimension, _tasks(model.bundle.manifest)) for name, model in models.items()
-    ]
+    return [Served(name, model.space, model.dimension, _tasks(model.bundle.manifest)) for name, model in models.items()]
 
 
 def warm(models: Mapping[str, Model]) -> None:

@@ -12,7 +12,8 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 from ...errors import OpenAutoGLMError, SettingError
 from ..running import Batch, Done
@@ -53,7 +54,7 @@ class WorkerProcess(asyncio.Protocol):
             self._process = await asyncio.to_thread(_spawn, theirs.fileno())
         loop = asyncio.get_running_loop()
         await loop.create_unix_connection(lambda: self, sock=ours)
-        self._write(opening.told())
+        self._write(wire.packed(opening.told()))
         self._limit = loop.call_later(self._settings.start_seconds, self._overdue, "It did not start in time.")
         try:
             await asyncio.shield(self._opened)
@@ -83,13 +84,14 @@ class WorkerProcess(asyncio.Protocol):
         return ready and self.load < (1 if alone else _AT_ONCE)
 
     def run(self, batch: Batch) -> asyncio.Future[Done]:
-        """Gives it a batch."""
+        """Gives it a batch. TypeError for one that cannot be sent."""
+        frame = wire.packed(wire.told_batch(batch))
         done: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
         self._in_hand.append(done)
         self._alone = batch.alone
         if self.load == 1:
             self._watch()
-        self._write(wire.told_batch(batch))
+        self._write(frame)
         return done
 
     def retire(self) -> None:
@@ -109,8 +111,7 @@ class WorkerProcess(asyncio.Protocol):
         await asyncio.to_thread(self._process.wait)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.WriteTransport, transport)
 
     def data_received(self, data: bytes) -> None:
         for told in self._frames.feed(data):
@@ -166,9 +167,9 @@ class WorkerProcess(asyncio.Protocol):
         if self._process is not None:
             self._process.kill()
 
-    def _write(self, value: Any) -> None:
+    def _write(self, frame: tuple[bytes, bytes]) -> None:
         if self._transport is not None and not self._transport.is_closing():
-            for part in wire.packed(value):
+            for part in frame:
                 self._transport.write(part)
 
 
@@ -176,7 +177,7 @@ def _spawn(descriptor: int) -> subprocess.Popen[bytes]:
     """A fresh interpreter, which finds its modules where this one does."""
     if os.name != "posix":
         raise SettingError("Worker processes need Linux or macOS: set workers to 0, which runs the model in threads.")
-    found = os.pathsep.join(path or str(os.getcwd()) for path in sys.path)
+    found = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
     return subprocess.Popen(  # noqa: S603 - this very interpreter, with a number
         [sys.executable, "-P", "-m", f"{__package__}.child", str(descriptor)],
         pass_fds=(descriptor,),

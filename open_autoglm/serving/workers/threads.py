@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ..running import Batch, Done
 from ..work import Served
-from .bench import Bench, Begun
+from .bench import Begun, Bench
 
 _AT_ONCE = 2  # one that is looked at, and one whose pictures are decoded meanwhile
 

@@ -131,7 +131,7 @@ def _array(array: np.ndarray) -> bytes:
     """Its type and shape as msgpack, filled up so that the numbers behind it are aligned, and these."""
     if array.dtype.hasobject:
         raise TypeError("an array of objects cannot be sent")
-    told = msgpack.packb([array.dtype.str, list(array.shape)])
+    told: bytes = msgpack.packb([array.dtype.str, list(array.shape)])
     head = struct.pack("<I", len(told)) + told
     return head + bytes(-len(head) % _ALIGNED) + array.tobytes()
 
