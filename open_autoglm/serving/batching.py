@@ -233,9 +233,8 @@ class Scheduler:
     def _withdraw(self, waiting: Sequence[Waiting]) -> None:
         """After a request was cancelled: what still waits of it is forgotten, what runs is not awaited."""
         for one in waiting:
-            if not one.outcome.done():
-                self._lanes.remove(one)
-                one.outcome.cancel()
+            self._lanes.remove(one)
+            one.outcome.cancel()
             if one.timer is not None:
                 one.timer.cancel()
         self._changed()

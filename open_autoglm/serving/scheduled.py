@@ -155,18 +155,18 @@ class _RemoteEngine(Engine):
 
 
 def scheduled_model(
-    path: str | Path, asker: Asker, settings: WorkerSettings, limits: ImageLimits = DEFAULT_LIMITS
+    bundle: Bundle | str | Path, asker: Asker, settings: WorkerSettings, limits: ImageLimits = DEFAULT_LIMITS
 ) -> ScheduledModel:
-    """The model of a bundle, by path or shipped name, with the settings that the workers loaded it with.
+    """The model of a bundle, also by its path or shipped name, with the settings that the workers loaded it with.
 
-    Raises BundleError.
+    With an open bundle, one more for another caller costs next to nothing. Raises BundleError.
     """
-    bundle = Bundle.open(path)
+    opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     return ScheduledModel(
         asker,
-        bundle,
+        opened,
         limits=limits,
         precision=settings.precision,
         engine=settings.engine,
-        tuned=read_tuned(bundle),
+        tuned=read_tuned(opened),
     )

@@ -137,9 +137,9 @@ def _texts(model: Model, tasks: Sequence[Task]) -> list[Ran]:
     try:
         if isinstance(tasks[0], EmbedQuery):
             queries = model.embed_queries(texts)
-            found: Sequence[Any] = [queries[row : row + 1] for row in range(len(tasks))]
+            found: list[Any] = [queries[row : row + 1] for row in range(len(tasks))]
         else:
-            found = model.embed_texts(texts)
+            found = list(model.embed_texts(texts))
     except OpenAutoGLMError as error:
         if len(tasks) == 1:
             return [Ran(error=error)]

@@ -54,7 +54,7 @@ def _receive(file: BinaryIO, bench: Bench, begun: SimpleQueue[Begun], idle: thre
     while True:
         try:
             batch = wire.as_batch(wire.read(file))
-        except EOFError:
+        except (EOFError, OSError):
             os._exit(0)  # nobody is there to answer, whatever the model is doing
         begun.put(bench.begin(batch, ahead=not idle.is_set()))
 

@@ -82,7 +82,10 @@ def read(file: BinaryIO) -> Any:
     head = file.read(_HEAD.size)
     if len(head) < _HEAD.size:
         raise EOFError
-    content = file.read(_HEAD.unpack(head)[0])
+    length = _HEAD.unpack(head)[0]
+    content = file.read(length)
+    if len(content) < length:
+        raise EOFError
     return unpacked(content)
 
 
