@@ -189,7 +189,7 @@ class Scheduler:
         self._running -= 1
         error = WorkerDied("The server stops.") if done.cancelled() else done.exception()
         if isinstance(error, WorkerDied):
-            self._died(taken, error)
+            self._died(taken, alone, error)
         else:
             results = done.result().results if error is None else [Ran(error=ModelFailed())] * len(taken)
             for one, ran in zip(taken, results, strict=True):
@@ -211,9 +211,9 @@ class Scheduler:
         else:
             _settle(one, ran.value, ran.error)
 
-    def _died(self, taken: list[Waiting], error: WorkerDied) -> None:
+    def _died(self, taken: list[Waiting], alone: bool, error: WorkerDied) -> None:
         """Fails what the worker had, and keeps the like of it, which may wait already, from others."""
-        self._suspects.accuse(taken[0].served.name, [one.job.task for one in taken])
+        self._suspects.accuse(taken[0].served.name, [one.job.task for one in taken], alone)
         for one in taken:
             _settle(one, error=error)
         for one in self._lanes:

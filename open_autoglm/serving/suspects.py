@@ -29,13 +29,14 @@ class Suspects:
     def __bool__(self) -> bool:
         return bool(self._deaths)
 
-    def accuse(self, model: str, tasks: Iterable[Task]) -> None:
-        """A worker died while it had these."""
+    def accuse(self, model: str, tasks: Iterable[Task], alone: bool) -> None:
+        """A worker died while it had these; only of what was ``alone`` is it known that it was to blame."""
         for task in tasks:
             if isinstance(task, RunGraph):  # part of something larger: it comes again as another
                 continue
             name = _name(model, task)
-            self._deaths[name] = (self._known(name) + 1, self._clock())
+            known = self._known(name)
+            self._deaths[name] = (known + 1 if alone else max(1, known), self._clock())
             self._deaths.move_to_end(name)
         while len(self._deaths) > _MOST:
             self._deaths.popitem(last=False)

@@ -134,6 +134,7 @@ class WorkerProcess(asyncio.Protocol):
         self._closed.set_result(None)
         if not self._opened.done():
             self._opened.set_exception(WorkerDied(f"The model's process died while it started. {self._why}"))
+            self._opened.exception()  # seen, also where nobody waits for it any more
         if not self.leaving.done():
             self.leaving.set_result(None)
         while self._in_hand:
