@@ -1,4 +1,4 @@
-"""What the tests of the scheduler and its workers share: a runner they steer, an observer that writes down, pictures."""
+"""What the tests of the scheduler and its workers share: a runner they steer, an observer, pictures."""
 
 from __future__ import annotations
 

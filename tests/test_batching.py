@@ -184,7 +184,10 @@ def test_what_waits_or_runs_too_long_is_given_up() -> None:
     async def work() -> None:
         runner = SteeredRunner()
         scheduler = made(runner)
-        running, waiting = await asked(scheduler, job("x", seconds=0.02)), await asked(scheduler, job("y", seconds=0.02))
+        running, waiting = (
+            await asked(scheduler, job("x", seconds=0.02)),
+            await asked(scheduler, job("y", seconds=0.02)),
+        )
         for request in (running, waiting):
             (outcome,) = await request
             with pytest.raises(Expired, match=r"within 0\.02 s"):
