@@ -184,11 +184,8 @@ def test_what_waits_or_runs_too_long_is_given_up() -> None:
     async def work() -> None:
         runner = SteeredRunner()
         scheduler = made(runner)
-        running, waiting = (
-            await asked(scheduler, job("x", seconds=0.02)),
-            await asked(scheduler, job("y", seconds=0.02)),
-        )
-        for request in (running, waiting):
+        requests = [await asked(scheduler, job(text, seconds=0.02)) for text in "xy"]
+        for request in requests:
             (outcome,) = await request
             with pytest.raises(Expired, match=r"within 0\.02 s"):
                 outcome.get()

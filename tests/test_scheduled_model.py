@@ -101,7 +101,7 @@ def test_mistakes_are_told_as_the_model_tells_them(model: ScheduledModel) -> Non
 
 def test_an_index_is_filled_and_searched_by_it(model: ScheduledModel, bare: Model, tmp_path: Path) -> None:
     with Index.create(tmp_path / "photos.index", model) as index:
-        assert index.add(sorted(SAMPLES.glob("*.jpg"))[:6] + [BANANA]).added == 7
+        assert index.add([*sorted(SAMPLES.glob("*.jpg"))[:6], BANANA]).added == 7
         assert Path(index.search("a banana", k=1, cut=False)[0].path).name == "banana.jpg"
         wanted = [hit.path for hit in index.search(image=BANANA, k=3)]
         index.use(bare)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import os
 import shutil
 import signal
@@ -13,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 from scheduling_parts import BUNDLE, Written, pictures
 
 import open_autoglm
@@ -150,20 +148,20 @@ def test_a_worker_that_holds_too_much_is_replaced_and_nothing_fails() -> None:
 
 
 def test_a_picture_that_workers_die_of_is_refused_after_the_second() -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (4_000, 4_000, 3), np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(noise).save(file, "PNG", compress_level=1)  # long to decode: time enough to play the poison
-    heavy, photo = file.getvalue(), pictures(1)[0]
+    poison, photo = pictures(2)
 
     async def work() -> None:
         observer = Written()
         async with open_scheduler({BUNDLE: BUNDLE}, WorkerSettings(), observer) as scheduler:
             for death in range(2):
-                poison = asyncio.ensure_future(scheduler.answer([Job(EmbedImage(heavy))]))
+                await until(lambda: scheduler._runner.free(True))
+                worker = pids(scheduler)[0]
+                os.kill(worker, signal.SIGSTOP)  # so that it surely has the picture when it dies
+                request = asyncio.ensure_future(scheduler.answer([Job(EmbedImage(poison))]))
                 await until(lambda wanted=death + 1: len(observer.batches) == wanted)
-                os.kill(pids(scheduler)[0], signal.SIGKILL)
-                assert isinstance((await poison)[0].error, WorkerDied)
-            refused, good = await scheduler.answer([Job(EmbedImage(heavy)), Job(EmbedImage(photo))])
+                os.kill(worker, signal.SIGKILL)
+                assert isinstance((await request)[0].error, WorkerDied)
+            refused, good = await scheduler.answer([Job(EmbedImage(poison)), Job(EmbedImage(photo))])
             assert isinstance(refused.error, ImageError) and "died twice of this picture" in str(refused.error)
             assert good.error is None
 

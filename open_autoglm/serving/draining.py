@@ -64,6 +64,7 @@ class DrainingServer(uvicorn.Server):
         super().__init__(config)
         self._drain, self._seconds = drain, seconds
         self._until = float("inf")
+        self._closed = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._drain.draining or not self.started:
@@ -75,5 +76,9 @@ class DrainingServer(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         if self._drain.draining and (not self._drain.inside or time.monotonic() > self._until):
-            self.should_exit = True
+            # Those who were let in meanwhile have until the next tick to send their request and be refused.
+            self.should_exit = self._closed
+            self._closed = True
+            for server in self.servers:
+                server.close()
         return await super().on_tick(counter)
