@@ -145,7 +145,7 @@ async def poisoning(one: Server, http: httpx.AsyncClient, poison: bytes) -> Repl
     os.kill(worker, signal.SIGSTOP)  # so that it surely has the picture when it dies
     request = asyncio.create_task(send(http, poison))
     await asyncio.sleep(2)
-    os.kill(worker, signal.SIGKILL)
+    os.kill(worker, signal.SIGCONT if request.done() else signal.SIGKILL)
     return await request
 
 

@@ -275,6 +275,10 @@ def test_an_idle_model_waits_for_more_only_where_it_is_told_to() -> None:
         assert texts(runner.taken[0]) == ["x", "y", "z"]
         for request in requests:
             await answered(runner, request)
+        full = made(runner, gather_seconds=30.0, batch_items=2)
+        more = [await asked(full, job(text)) for text in "12"]  # as many as run at once: nothing is waited for
+        for request in more:
+            await answered(runner, request)
 
     run(work())
 

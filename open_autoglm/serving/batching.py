@@ -142,9 +142,12 @@ class Scheduler:
 
     def _dispatch_soon(self, loop: asyncio.AbstractEventLoop) -> None:
         """Once for all the requests of this moment; later, where more are to be waited for."""
+        gather = self._settings.gather_seconds and len(self._lanes) < self._settings.batch_items
         if self._due is not None:
-            return
-        if self._settings.gather_seconds and len(self._lanes) < self._settings.batch_items:
+            if gather:
+                return
+            self._due.cancel()
+        if gather:
             self._due = loop.call_later(self._settings.gather_seconds, self._dispatch)
         else:
             self._due = loop.call_soon(self._dispatch)

@@ -26,19 +26,13 @@ from .work import EmbedImage, EmbedText, Job, Overloaded
 from .workers.settings import WorkerSettings
 
 
-class _Silent:
-    def stage(self, name: str, model: str, task: str, seconds: float) -> None: ...
-    def batch(self, model: str, task: str, size: int) -> None: ...
-    def waiting(self, jobs: int) -> None: ...
-
-
 def main(told: dict[str, Any]) -> None:
     """Serves until SIGTERM."""
     settings, drain = WorkerSettings(**told["workers"]), Drain()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_scheduler(told["bundles"], settings, _Silent()) as scheduler:
+        async with open_scheduler(told["bundles"], settings) as scheduler:
             app.state.scheduler = scheduler
             app.state.ready = ReadinessCheck(scheduler, draining=lambda: drain.draining)
             yield

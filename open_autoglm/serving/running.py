@@ -74,3 +74,19 @@ class Runner(Protocol):
 
     async def close(self) -> None:
         """Ends what runs."""
+
+
+class Unobserved:
+    """An observer that nothing is told to."""
+
+    def stage(self, name: str, model: str, task: str, seconds: float) -> None:
+        pass
+
+    def batch(self, model: str, task: str, size: int) -> None:
+        pass
+
+    def waiting(self, jobs: int) -> None:
+        pass
+
+
+UNOBSERVED = Unobserved()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..runtime.decoding import DEFAULT_LIMITS, ImageLimits
 from .batching import Scheduler
-from .running import Runner
+from .running import UNOBSERVED, Runner
 from .work import Observer
 from .workers.bench import Bench
 from .workers.opening import Opening, served, warm
@@ -26,7 +26,7 @@ from .workers.threads import ThreadRunner
 async def open_scheduler(
     bundles: Mapping[str, str | Path],
     settings: WorkerSettings,
-    observer: Observer,
+    observer: Observer = UNOBSERVED,
     limits: ImageLimits = DEFAULT_LIMITS,
 ) -> AsyncIterator[Scheduler]:
     """The models of ``bundles``, name to path or shipped name, the default first, ready to answer on this event loop.
@@ -52,7 +52,7 @@ async def _runner(opening: Opening, settings: WorkerSettings) -> Runner:
     models = await asyncio.to_thread(opening.models)
     if not settings.workers:
         await asyncio.to_thread(warm, models)
-        return ThreadRunner(served(models), Bench(models, opening.threads))
+        return ThreadRunner(served(models), Bench(models, opening.decoders))
     spaces = {name: model.space for name, model in models.items()}
     pool = WorkerPool(served(models), replace(opening, spaces=spaces), settings)
     await pool.start()

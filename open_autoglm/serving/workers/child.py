@@ -35,7 +35,7 @@ def main(descriptor: int) -> None:
             _send(connection, [wire.FAILED, known(error)])
             return
         _send(connection, [wire.READY])
-        _work(connection, file, Bench(models, opening.threads))
+        _work(connection, file, Bench(models, opening.decoders))
 
 
 def _work(connection: socket.socket, file: BinaryIO, bench: Bench) -> None:

@@ -35,13 +35,13 @@ from .settings import WorkerSettings
 
 @dataclass(frozen=True)
 class Opening:
-    """Bundles by the names they are served under, the cores for each process, and the model's other settings.
+    """Bundles by the names they are served under, the cores each process may use, and the model's other settings.
 
     ``spaces``: the embedding space that each of them has to have, once it is known.
     """
 
     bundles: Mapping[str, str]
-    threads: int
+    threads: int | None
     precision: str | None = None
     engine: str | None = None
     limits: ImageLimits = DEFAULT_LIMITS
@@ -51,10 +51,17 @@ class Opening:
     def of(
         cls, bundles: Mapping[str, str | Path], settings: WorkerSettings, limits: ImageLimits = DEFAULT_LIMITS
     ) -> Opening:
-        """As the settings say; without a number of threads, all cores are shared out."""
-        threads = settings.threads or max(1, available_cores() // max(1, settings.workers))
+        """As the settings say. Several processes share out the cores; a single one uses them as the model would."""
+        threads = settings.threads or None
+        if threads is None and settings.workers > 1:
+            threads = max(1, available_cores() // settings.workers)
         paths = {name: str(path) for name, path in bundles.items()}
         return cls(paths, threads, settings.precision, settings.engine, limits)
+
+    @property
+    def decoders(self) -> int:
+        """Threads that decode pictures."""
+        return self.threads or available_cores()
 
     def told(self) -> Mapping[str, Any]:
         """In plain dictionaries."""

@@ -86,7 +86,8 @@ class WorkerPool:
                 ready.set_result(None)
             self._tell_free()
             await worker.leaving
-            _LOG.warning("Worker %d died or is to be replaced; another one is started.", worker.pid)
+            why = "died" if worker.gone else "holds more memory than it may"
+            _LOG.warning("Worker %d %s; another one is started.", worker.pid, why)
             delay = 0.0 if worker.served_any else min(_LONGEST_DELAY, max(_FIRST_DELAY, 2 * delay))
             await asyncio.sleep(delay)
 

@@ -179,8 +179,15 @@ def _spawn(descriptor: int) -> subprocess.Popen[bytes]:
     if os.name != "posix":
         raise SettingError("Worker processes need Linux or macOS: set workers to 0, which runs the model in threads.")
     found = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
-    return subprocess.Popen(  # noqa: S603 - this very interpreter, with a number
-        [sys.executable, "-P", "-m", f"{__package__}.child", str(descriptor)],
+    return subprocess.Popen(  # noqa: S603 - this very interpreter, as it was started
+        [
+            sys.executable,
+            "-P",
+            *(f"-W{option}" for option in sys.warnoptions),
+            "-m",
+            f"{__package__}.child",
+            str(descriptor),
+        ],
         pass_fds=(descriptor,),
         stdin=subprocess.DEVNULL,
         env={**os.environ, "PYTHONPATH": found},
