@@ -209,7 +209,7 @@ def test_a_cancelled_request_leaves_the_queue() -> None:
         await answered(runner, running)
         await answered(runner, there)
         assert sorted(text for batch in runner.taken for text in texts(batch)) == ["3", "4", "x"]
-        await scheduler.finish()
+        await scheduler.finish_within(5)
 
     run(work())
 
@@ -332,7 +332,7 @@ def test_whatever_happens_no_job_is_lost_doubled_or_given_anothers_answer(
         while runner.held:
             runner.finish()
             await settled()
-        await scheduler.finish()
+        await scheduler.finish_within(5)
         for number, task in going.items():
             kinds, _, model = requests[number]
             assert task.done()

@@ -24,7 +24,7 @@ from open_autoglm.search import Index
 from open_autoglm.serving.batching import Scheduler
 from open_autoglm.serving.readiness import ReadinessCheck
 from open_autoglm.serving.scheduled import Asker, ScheduledModel, scheduled_model
-from open_autoglm.serving.scheduling import open_scheduler
+from open_autoglm.serving.served import ServedModels
 from open_autoglm.serving.work import EmbedText, Job, Overloaded, Task
 from open_autoglm.serving.workers.settings import WorkerSettings
 
@@ -54,10 +54,13 @@ def bare() -> Model:
 @pytest.fixture(scope="module")
 def model() -> Iterator[ScheduledModel]:
     with looping() as loop:
-        opened = open_scheduler({BUNDLE: BUNDLE}, SETTINGS, Written())
-        scheduler = asyncio.run_coroutine_threadsafe(opened.__aenter__(), loop).result()
-        yield scheduled_model(BUNDLE, Asker(scheduler, loop, BUNDLE), SETTINGS)
-        asyncio.run_coroutine_threadsafe(opened.__aexit__(None, None, None), loop).result()
+        models = ServedModels({BUNDLE: BUNDLE}, SETTINGS)
+        with pytest.raises(RuntimeError, match="do not answer now"):
+            models.model(BUNDLE).embed_texts(["too early"])
+        running = models.running()
+        asyncio.run_coroutine_threadsafe(running.__aenter__(), loop).result()
+        yield models.model(BUNDLE)
+        asyncio.run_coroutine_threadsafe(running.__aexit__(None, None, None), loop).result()
 
 
 def test_it_gives_what_the_model_gives(model: ScheduledModel, bare: Model) -> None:
@@ -144,7 +147,7 @@ def test_a_full_queue_is_told_to_who_asks_from_a_thread() -> None:
 
         scheduler = asyncio.run_coroutine_threadsafe(full(), loop).result()
         with pytest.raises(Overloaded, match="try again in 1 s"):
-            scheduled_model(BUNDLE, Asker(scheduler, loop, "first"), SETTINGS).embed_texts(["too much"])
+            scheduled_model(BUNDLE, Asker(scheduler, lambda: loop, "first"), SETTINGS).embed_texts(["too much"])
         asyncio.run_coroutine_threadsafe(scheduler.close(), loop).result()
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import count
 
@@ -81,9 +82,11 @@ class Scheduler:
         finally:
             self._withdraw(waiting)
 
-    async def finish(self) -> None:
-        """Returns when nothing waits and nothing runs."""
-        await self._idle.wait()
+    async def finish_within(self, seconds: float) -> None:
+        """Returns when nothing waits and nothing runs, or after so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
 
     async def close(self) -> None:
         """Ends the runner; what waits or runs fails with WorkerDied."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ class Asker:
     """Asks the scheduler from another thread than its event loop's: which model, for whom, for how long."""
 
     models: Models
-    loop: asyncio.AbstractEventLoop
+    loop: Callable[[], asyncio.AbstractEventLoop]
     name: str
     caller: Caller = ANONYMOUS
     seconds: float = 30.0
@@ -62,7 +62,7 @@ class Asker:
         for start in range(0, len(tasks), _AT_ONCE):
             part = tasks[start : start + _AT_ONCE]
             jobs = [Job(task, self.name, self.caller, seconds=self.seconds) for task in part]
-            outcomes = asyncio.run_coroutine_threadsafe(self.models.answer(jobs), self.loop).result()
+            outcomes = asyncio.run_coroutine_threadsafe(self.models.answer(jobs), self.loop()).result()
             values += [outcome.get() for outcome in outcomes]
         return values
 

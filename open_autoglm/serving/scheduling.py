@@ -40,10 +40,7 @@ async def open_scheduler(
         yield scheduler
     finally:
         try:
-            async with asyncio.timeout(settings.drain_seconds):
-                await scheduler.finish()
-        except TimeoutError:
-            pass
+            await scheduler.finish_within(settings.drain_seconds)
         finally:
             await scheduler.close()
 
