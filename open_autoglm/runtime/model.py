@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from threading import Lock
@@ -176,6 +176,11 @@ class Model:
     def cutoff(self, queries: Floats) -> Floats:
         """For text vectors [q, dimension], the search score [q] below which a picture does not match."""
         return self.calibration.cutoff(Match.BEST_VIEW, queries)
+
+    def run_graph(self, task: str, outputs: Sequence[str], inputs: Mapping[str, NDArray[Any]]) -> list[Floats]:
+        """The outputs of one of the bundle's graphs, by name; the first one where none is named."""
+        engine = self._engine(task)
+        return engine.outputs(outputs, **inputs) if outputs else [engine.run(**inputs)]
 
     def _embed_texts(self, texts: Iterable[str], batch_size: int, words: bool) -> Queries:
         sentences = several(texts, "texts", alone=(str, bytes))

@@ -5,9 +5,12 @@ It knows the kinds of work and who answers them by Protocol; it knows nothing of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .access.caller import ANONYMOUS, Caller
 
@@ -80,7 +83,19 @@ class Describe:
     content: bytes
 
 
-Task = EmbedImage | EmbedViews | EmbedText | EmbedQuery | Ask | Ground | Classify | Match | Describe
+@dataclass(frozen=True, eq=False)
+class RunGraph:
+    """Arrays for one of the bundle's graphs; answered with the ``outputs`` named, or the first where none is.
+
+    What works in parts, such as a model that remembers some of them, asks for the rest by this.
+    """
+
+    graph: str
+    outputs: tuple[str, ...]
+    inputs: Mapping[str, NDArray[np.generic]]
+
+
+Task = EmbedImage | EmbedViews | EmbedText | EmbedQuery | Ask | Ground | Classify | Match | Describe | RunGraph
 
 
 @dataclass(frozen=True)
