@@ -43,6 +43,7 @@ def read_settings(
             _set(tree, _of_variable(kind, name, text))
     for dotted, value in (given or {}).items():
         _set(tree, (dotted.split("."), value))
+    _checked(tree, kind, "the command line")
     try:
         made: Made = TypeAdapter(kind).validate_python(tree)
     except ValidationError as error:

@@ -91,10 +91,10 @@ def item_error(place: int, error: Exception) -> ItemError:
     return ItemError(index=place, message=str(error), type=found.kind)
 
 
-def sentence(errors: Sequence[Mapping[str, Any]]) -> str:
-    """The first of pydantic's complaints as one sentence."""
+def sentence(errors: Sequence[Mapping[str, Any]], above: int = 0) -> str:
+    """The first of pydantic's complaints as one sentence, without ``above`` parts of where it is."""
     first = errors[0]
-    where = ".".join(_shown(part) for part in first["loc"] if part not in ("body", "path", "query"))
+    where = ".".join(_shown(part) for part in first["loc"][above:])
     message = str(first["msg"]).rstrip(".")
     return f"{where}: {message}." if where else f"{message}."
 
@@ -143,7 +143,9 @@ def install(app: FastAPI, headers: Mapping[str, str]) -> None:
     @app.exception_handler(RequestValidationError)
     @app.exception_handler(ValidationError)
     async def misshapen(request: Request, error: RequestValidationError | ValidationError) -> JSONResponse:
-        return failure(HTTPStatus.UNPROCESSABLE_ENTITY, "RequestError", sentence(error.errors()))
+        # FastAPI says first that it is in the path, the query or a header.
+        above = 1 if isinstance(error, RequestValidationError) else 0
+        return failure(HTTPStatus.UNPROCESSABLE_ENTITY, "RequestError", sentence(error.errors(), above))
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:

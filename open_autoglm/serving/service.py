@@ -98,6 +98,9 @@ class Service:
     def _search(self, owner: str, request: SearchRequest, image: bytes | None) -> SearchReply:
         with self._shelf.open(owner, request.index) as index:
             results = _found(index, request, image)
+            if not self._shelf.is_given(owner, request.index):
+                # Where a sent picture lies on the server is nobody's business.
+                results = [result.model_copy(update={"path": result.name}) for result in results]
             return SearchReply(model=index.model.name, space=index.model.space, results=results)
 
     def _find_examples(self, owner: str) -> list[Example]:

@@ -61,15 +61,19 @@ class Shelf:
 
     def names(self, tenant: str) -> list[str]:
         """What the tenant's indexes are called."""
-        names = {DEFAULT_INDEX} if self._is_given(tenant, DEFAULT_INDEX) else set()
+        names = {DEFAULT_INDEX} if self.is_given(tenant, DEFAULT_INDEX) else set()
         if self._root is not None:
             names |= {path.stem for path in tenant_folder(self._root, tenant).glob("*.index") if path.is_dir()}
         return sorted(names)
 
+    def is_given(self, tenant: str, name: str) -> bool:
+        """Whether it is the index that the server was started with."""
+        return self._given is not None and (tenant, name) == (DEFAULT_TENANT, DEFAULT_INDEX)
+
     @contextmanager
     def open(self, tenant: str, name: str) -> Iterator[Index]:
         """The index, which stays open meanwhile. Raises IndexUnknown for another tenant's just as for none."""
-        if self._is_given(tenant, name) and self._given is not None:
+        if self.is_given(tenant, name) and self._given is not None:
             yield self._given
             return
         held = self._take(tenant, name)
@@ -116,7 +120,7 @@ class Shelf:
     def writable(self, tenant: str, name: str) -> Place:
         """Where an index lies that may be written to. Raises IndexReadOnly, SettingError."""
         check_name(name)
-        if self._is_given(tenant, name):
+        if self.is_given(tenant, name):
             raise IndexReadOnly(
                 f"The index {name!r} shows files of the server and is not written to from here: "
                 "add to it with 'autoglm index', or make another index."
@@ -131,9 +135,6 @@ class Shelf:
             for held in self._open.values():
                 held.index.close()
             self._open.clear()
-
-    def _is_given(self, tenant: str, name: str) -> bool:
-        return self._given is not None and (tenant, name) == (DEFAULT_TENANT, DEFAULT_INDEX)
 
     def _take(self, tenant: str, name: str) -> _Held:
         check_name(name)
