@@ -1,4 +1,4 @@
-"""What the tests of the API share: the base model served, pictures as data: URIs, tenants by a header, failing models."""
+"""What the tests of the API share: the base model served, pictures as data: URIs, tenants, models that fail."""
 
 from __future__ import annotations
 

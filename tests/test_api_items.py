@@ -134,7 +134,7 @@ def test_labels_have_probabilities_that_add_up_to_one(client: httpx.Client) -> N
         "/v1/classify", files={"image": BANANA.read_bytes()}, data={"labels": ["a banana", "a lemon"]}
     ).json()
     assert as_json == form and (form["model"], form["space"]) == (BASE, base().space)
-    assert [one["label"] for one in form["labels"]][0] == "a banana"
+    assert form["labels"][0]["label"] == "a banana"
     assert {one["label"] for one in form["labels"]} == {"a banana", "a lemon", "none of these"}
     assert abs(sum(one["probability"] for one in form["labels"]) - 1) < 1e-5
 

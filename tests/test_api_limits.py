@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 
 import httpx
+import numpy as np
 import pytest
 from api_parts import BANANA, FakeModels, serve_base, serve_fake, uri
 from PIL import Image
@@ -35,8 +36,6 @@ EMPTY = ImageLimits(max_bytes=60_000, max_pixels=1_000_000)
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    import numpy as np
-
     vector = np.array([1, 0, 0, 0], np.float32)
     models = FakeModels({EmbedText: vector, EmbedImage: vector})
     with serve_fake(models, Settings(requests=TIGHT, limits=EMPTY)) as address:

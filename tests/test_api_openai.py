@@ -1,7 +1,8 @@
-"""The official openai client works unchanged: vectors of texts and pictures, chats about a picture, models, failures."""
+"""The official openai client works unchanged: vectors of texts and pictures, chats about one, models, failures."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 
 import httpx
@@ -58,8 +59,6 @@ def test_texts_and_pictures_have_the_models_own_vectors(client: openai.OpenAI, f
 
 
 def base64_of(text: object) -> bytes:
-    import base64
-
     assert isinstance(text, str)
     return base64.b64decode(text)
 

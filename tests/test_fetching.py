@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -45,10 +46,8 @@ def start(host: str, port: int = 0) -> tuple[Server, ThreadingHTTPServer]:
             for name, value in state.headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            try:
+            with suppress(OSError):
                 self.wfile.write(state.content)
-            except OSError:
-                pass
 
         def log_message(self, *arguments: object) -> None:
             pass
@@ -198,9 +197,9 @@ def test_only_allowed_hosts_where_there_are_such(public: Server) -> None:
     "address",
     [
         "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
-        "255.255.255.255", "192.0.2.1", "198.18.0.1", "::", "::1", "fe80::1", "fc00::1", "fec0::1", "ff02::1", "ff0e::1",
-        "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b::808:808", "64:ff9b:1::1", "2002:7f00:1::",
-        "2001:0:1::1", "::7f00:1", "fd00:ec2::254", "2001:db8::1",
+        "255.255.255.255", "192.0.2.1", "198.18.0.1", "::", "::1", "fe80::1", "fc00::1", "fec0::1", "ff02::1",
+        "ff0e::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b::808:808", "64:ff9b:1::1",
+        "2002:7f00:1::", "2001:0:1::1", "::7f00:1", "fd00:ec2::254", "2001:db8::1",
     ],
 )  # fmt: skip
 def test_addresses_that_are_nobodys_business_are_not_public(address: str) -> None:
