@@ -22,7 +22,7 @@ from open_autoglm.serving import Settings, create_app
 from open_autoglm.serving.access.caller import Permits
 from open_autoglm.serving.direct import Direct
 
-EXAMPLES = int(os.environ.get("API_EXAMPLES", "8"))  # of each operation; set it higher for a long look
+EXAMPLES = int(os.environ.get("API_EXAMPLES", "5"))  # of each operation; set it higher for a long look
 OPEN = {"/", "/live", "/ready"}
 KEPT = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
