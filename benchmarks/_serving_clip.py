@@ -1,4 +1,4 @@
-"""Makes the CLIP that infinity serves in ``serving.py``: random weights, about the cost of the base model's image tower.
+"""Makes the CLIP that infinity serves in ``serving.py``: random weights, about as costly as the base model's tower.
 
     python benchmarks/_serving_clip.py FOLDER
 
