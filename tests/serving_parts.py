@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import uvicorn
+from fastapi import FastAPI
 from PIL import Image
 
 from open_autoglm.errors import TextError
@@ -19,6 +20,7 @@ from open_autoglm.runtime.images import ImageLimits, Preprocessing, prepare
 from open_autoglm.runtime.similarity import Cosine, Queries
 from open_autoglm.search import Index
 from open_autoglm.serving import Settings, create_app
+from open_autoglm.serving.run import server
 
 WORDS = {"red": (1, 0, 0, 0), "green": (0, 1, 0, 0), "blue": (0, 0, 1, 0)}
 COLOURS = {"red": (220, 20, 30), "green": (20, 190, 60), "blue": (25, 60, 210)}
@@ -80,15 +82,23 @@ def painted_index(folder: Path) -> Index:
 
 
 @contextmanager
-def serve(index: Index, settings: Settings | None = None) -> Iterator[str]:
+def serve(index: Index | None, settings: Settings | None = None) -> Iterator[str]:
     """The address of a real server on a free loopback port."""
-    server = uvicorn.Server(uvicorn.Config(create_app(index, settings), port=0, log_level="critical"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started and thread.is_alive():
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
+    with serve_app(create_app(index, settings), settings) as address:
+        yield address
+
+
+@contextmanager
+def serve_app(app: FastAPI, settings: Settings | None = None) -> Iterator[str]:
+    """The same for any application."""
+    running = server(app, settings or Settings())
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
+        thread.start()
+        while not running.started and thread.is_alive():
+            time.sleep(0.01)
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            running.should_exit = True
+            thread.join()

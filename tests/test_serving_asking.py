@@ -108,7 +108,9 @@ def test_where_something_is_comes_with_a_heat_map_even_if_it_is_not_there(client
         ({"picture": 1, "question": "what is this?", "choices": []}, 422, "choices"),
         ({"picture": 1, "question": "what is this?", "choices": ["a"] * 101}, 422, "choices"),
         ({"picture": 1, "question": "what is this?", "choices": ["a", "a"]}, 400, "twice"),
-        ({"picture": 1, "question": "what is this?", "image": "x"}, 422, "image"),
+        ({"picture": 1, "question": "what is this?", "image": "x"}, 400, "one picture"),
+        ({"image": "x", "question": "what is this?"}, 400, "data:image/jpeg"),
+        ({"picture": 1, "question": "what is this?", "pictures": 2}, 422, "pictures"),
     ],
 )
 def test_a_question_that_cannot_be_asked_is_refused(

@@ -1,28 +1,52 @@
-"""The command that keeps an index answering: ``serve``.
+"""The command that keeps models and indexes answering: ``serve``.
 
 It knows what it takes; it knows nothing of the page, nor of requests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from .arguments import IndexPath, RecordedBundle, Verbose
+from ..errors import SettingError
+from .arguments import Verbose, named_path
 from .streams import say
-
-if TYPE_CHECKING:
-    from ..search import Index
 
 
 def serve(
-    path: IndexPath,
-    host: Annotated[str, typer.Option(help="The address to serve on; 0.0.0.0 opens it to the network.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to serve on; 0 takes a free one.")] = 8765,
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[INDEX]", parser=named_path, help="An index made by 'autoglm index'.", show_default=False
+        ),
+    ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(help="The address to serve on, 127.0.0.1 by default; 0.0.0.0 opens it to the network."),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="The port to serve on, 8765 by default; 0 takes a free one.")
+    ] = None,
     browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]BUNDLE",
+            help="A model to serve, several times for several; the first is the default one.",
+            show_default=False,
+        ),
+    ] = None,
+    indexes: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", parser=named_path, help="Where indexes are kept that clients make.", show_default=False
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that run the models; 0 runs them in this one.")
+    ] = None,
     cache: Annotated[
         str | None,
         typer.Option(
@@ -32,39 +56,46 @@ def serve(
             show_default=False,
         ),
     ] = None,
-    model: RecordedBundle = None,
+    settings: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", parser=named_path, help="All settings in TOML; options win over it.", show_default=False
+        ),
+    ] = None,
     verbose: Verbose = False,
 ) -> None:
-    """Serve a page to search an index with, until Ctrl+C.
+    """Serve a page to search an index with, and an API over models and indexes, until Ctrl+C.
 
     \b
     Examples:
       autoglm serve photos.index --open
-      autoglm serve photos.index --cache redis://localhost:6379
+      autoglm serve --model base=open-autoglm-base --indexes indexes/
+      autoglm serve photos.index --settings serve.toml --cache redis://localhost:6379
     """
-    from .. import load
-    from ..search import Index
     from ..serving import Settings, run
+    from ..serving.configuration import read_settings, shown
+    from ..serving.opening import opened
 
-    settings = Settings(host=host, port=port, open_browser=browser)
-    with (
-        Index.open(path, load(model) if model is not None else None) as opened,
-        cached(opened, cache),
-    ):
-        run(opened, settings)
+    given: dict[str, Any] = {"host": host, "port": port, "indexes": indexes, "workers.workers": workers}
+    given |= {"open_browser": browser or None, "models": named_bundles(model) if model else None}
+    known = {name: value for name, value in given.items() if value is not None}
+    wanted = read_settings(Settings, settings, given=known)
+    if verbose:
+        for line in shown(wanted):
+            say(line)
+    with opened(path, wanted, cache, say) as parts:
+        run(parts.index, wanted, models=parts.models, index_model=parts.index_model, bundles=parts.bundles)
 
 
-@contextmanager
-def cached(index: Index, where: str | None) -> Iterator[None]:
-    """Meanwhile the index's model remembers, where and as far as that was asked for."""
-    from ..cache import CacheSettings, open_cache, remembering
+def named_bundles(texts: list[str]) -> dict[str, str]:
+    """Bundles by the name that each is served under, its own where none is given."""
+    from ..bundle import Bundle
 
-    cache = open_cache(CacheSettings.read(where))
-    if cache is None:
-        yield
-        return
-    with cache:
-        for complaint in cache.complaints():
-            say(complaint)
-        index.use(remembering(index.model, cache))
-        yield
+    named: dict[str, str] = {}
+    for text in texts:
+        name, equals, bundle = text.rpartition("=")
+        name = name if equals else Bundle.open(bundle).manifest.name
+        if name in named:
+            raise SettingError(f"Two models are to be served as {name!r}: give one another name, with --model NAME=...")
+        named[name] = bundle
+    return named

@@ -292,6 +292,14 @@ class Index:
             raise PictureNotFound(f"There is no picture {id} in the index.")
         return records[id]
 
+    def find(self, path: str | os.PathLike[str]) -> int:
+        """The id of the picture that the index has of a file. PictureNotFound where it has none."""
+        key = os.fsencode(absolute(path))
+        ((known, _),) = self._store.states([key])
+        if known is None:
+            raise PictureNotFound(f"There is no picture of {shown_path(path)} in the index.")
+        return known.id
+
     def __len__(self) -> int:
         return self._store.count()
 

@@ -14,13 +14,16 @@ from PIL import Image
 from ..runtime.answers import Answer, Grounding
 from ..runtime.images import size
 from .schemas import AnswerReply, GroundReply, Region
+from .work import Outcome
 
 
-def answer_reply(model: str, content: bytes, answer: Answer) -> AnswerReply:
-    """An answer about the picture with these bytes."""
+def answer_reply(outcome: Outcome, content: bytes) -> AnswerReply:
+    """An answer about the picture with these bytes. Raises the outcome's error."""
+    answer: Answer = outcome.get()
     width, height = size(content)
     return AnswerReply(
-        model=model,
+        model=outcome.model,
+        space=outcome.space,
         width=width,
         height=height,
         answer=answer.text,
@@ -31,10 +34,18 @@ def answer_reply(model: str, content: bytes, answer: Answer) -> AnswerReply:
     )
 
 
-def ground_reply(model: str, content: bytes, found: Grounding) -> GroundReply:
-    """Where something is in the picture with these bytes."""
+def ground_reply(outcome: Outcome, content: bytes) -> GroundReply:
+    """Where something is in the picture with these bytes. Raises the outcome's error."""
+    found: Grounding = outcome.get()
     width, height = size(content)
-    return GroundReply(model=model, width=width, height=height, regions=regions(found), heatmap=painted(found))
+    return GroundReply(
+        model=outcome.model,
+        space=outcome.space,
+        width=width,
+        height=height,
+        regions=regions(found),
+        heatmap=painted(found),
+    )
 
 
 def regions(found: Grounding) -> list[Region]:

@@ -55,6 +55,12 @@ def media_type(content: bytes) -> str:
     return DOWNLOAD
 
 
+def suffix(content: bytes) -> str:
+    """How a file with these bytes should be called in the end; nothing for what is no picture."""
+    kind = media_type(content)
+    return "" if kind == DOWNLOAD else "." + kind.removeprefix("image/").replace("jpeg", "jpg")
+
+
 def read_picture(file: Path, limits: ImageLimits) -> Picture:
     """The file as it is. Raises PictureGone if it is missing, unreadable, no regular file or too large."""
     _state(file, limits)

@@ -1,4 +1,4 @@
-"""Runs the page in this process until it is interrupted, and says where to find it.
+"""Runs the page and its API in this process until it is interrupted, and says where to find it.
 
 It knows ports and the server; it knows nothing of what is served.
 """
@@ -10,17 +10,23 @@ import socket
 import sys
 import webbrowser
 from contextlib import suppress
+from typing import Any, cast
 
 import uvicorn
+from fastapi import FastAPI
 
 from ..errors import SettingError
 from ..search import Index
 from .app import create_app
+from .connection import bounded
 from .settings import Settings
 
 
-def run(index: Index, settings: Settings | None = None) -> None:
-    """Serve ``index`` until interrupted. Raises SettingError where the host or port cannot be used."""
+def run(index: Index | None, settings: Settings | None = None, **parts: Any) -> None:
+    """Serve until interrupted; ``parts`` are those of ``create_app``.
+
+    Raises SettingError where the host or port cannot be used.
+    """
     settings = settings or Settings()
     with _listen(settings) as listener:
         address = _address(settings, listener.getsockname()[1])
@@ -30,16 +36,23 @@ def run(index: Index, settings: Settings | None = None) -> None:
         sys.stdout.flush()
         if settings.open_browser:
             webbrowser.open(address)
-        config = uvicorn.Config(
-            create_app(index, settings),
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=5,
-        )
         with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listener])
+            server(create_app(index, settings, **parts), settings).run(sockets=[listener])
+
+
+def server(app: FastAPI, settings: Settings) -> uvicorn.Server:
+    """uvicorn, bounded as the settings say."""
+    config = uvicorn.Config(
+        app,
+        http=cast(Any, bounded(settings.requests)),
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=5,
+    )
+    return uvicorn.Server(config)
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -11,12 +11,25 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from ..search import Json
+from .indexes import DEFAULT_INDEX, NAME
 
 MOST_RESULTS = 500
 MOST_CHOICES = 100
 LARGEST_ID = 2**63 - 1
 
 PictureId = Annotated[int, Field(ge=0, le=LARGEST_ID)]
+IndexName = Annotated[str, Field(pattern=NAME, description="An index's name.", examples=["default"])]
+ModelName = Annotated[
+    str,
+    Field(max_length=200, description='A model by its name; "" is the default one.', examples=["open-autoglm-base"]),
+]
+Sent = Annotated[
+    str,
+    Field(
+        description="A picture as data:image/jpeg;base64,...; or its address, where the server fetches pictures.",
+        examples=["data:image/png;base64,iVBORw0KGgo="],
+    ),
+]
 
 
 def _texts(value: Any) -> Any:
@@ -39,9 +52,11 @@ class SearchRequest(BaseModel):
         description="Words that describe the picture; or several texts, each with its weight, below 0 for what is not "
         "wanted. A form takes words alone.",
     )
+    image: Sent | None = Field(default=None, description="A picture to find similar ones to.")
     like: PictureId | None = Field(
         default=None, description="The id of a picture in the index to find similar ones to."
     )
+    index: IndexName = DEFAULT_INDEX
     k: int = Field(default=24, ge=1, le=MOST_RESULTS, description="The most results to return.")
     where: str | None = Field(default=None, description="A filter on the pictures' metadata.")
     cut: bool = Field(default=True, description="Whether to leave out pictures that do not match.")
@@ -50,7 +65,7 @@ class SearchRequest(BaseModel):
     )
 
 
-def _listed(value: Any) -> Any:
+def listed(value: Any) -> Any:
     """A form cannot tell a list of one from a text."""
     return [value] if isinstance(value, str) else value
 
@@ -63,9 +78,12 @@ class AskRequest(BaseModel):
     )
 
     picture: PictureId | None = Field(default=None, description="The id of a picture in the index.")
+    index: IndexName = DEFAULT_INDEX
+    image: Sent | None = Field(default=None, description="A picture that is sent.")
+    model: ModelName = ""
     question: str = Field(description="What you want to know, in plain English.")
-    choices: Annotated[list[str], Field(min_length=1, max_length=MOST_CHOICES), BeforeValidator(_listed)] | None = (
-        Field(default=None, description="Answer with one of these.")
+    choices: Annotated[list[str], Field(min_length=1, max_length=MOST_CHOICES), BeforeValidator(listed)] | None = Field(
+        default=None, description="Answer with one of these."
     )
 
 
@@ -75,6 +93,9 @@ class GroundRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"picture": 1, "text": "a red apple"}]})
 
     picture: PictureId | None = Field(default=None, description="The id of a picture in the index.")
+    index: IndexName = DEFAULT_INDEX
+    image: Sent | None = Field(default=None, description="A picture that is sent.")
+    model: ModelName = ""
     text: str = Field(description="What to find, in words.")
 
 
@@ -92,6 +113,7 @@ class GroundReply(BaseModel):
     """
 
     model: str
+    space: str
     width: int
     height: int
     regions: list[Region]
@@ -106,6 +128,7 @@ class AnswerReply(BaseModel):
     """
 
     model: str
+    space: str
     width: int
     height: int
     answer: str | None
@@ -163,11 +186,29 @@ class Live(BaseModel):
     status: str = "live"
 
 
+class IndexInfo(BaseModel):
+    """An index: its name, the model and embedding space it was made with, and how many pictures it has."""
+
+    name: str
+    model: str
+    space: str
+    pictures: int
+
+
+class ItemError(BaseModel):
+    """What is wrong with the item at the place ``index``, counted from 0."""
+
+    index: int
+    message: str
+    type: str
+
+
 class ErrorDetail(BaseModel):
-    """One sentence for people, one word for programs."""
+    """One sentence for people, one word for programs; ``items`` where several items were sent and some are wrong."""
 
     message: str
     type: str
+    items: list[ItemError] | None = None
 
 
 class ErrorReply(BaseModel):

@@ -5,6 +5,6 @@ It knows tokens, keys and the policy; it knows nothing of models, indexes or pic
 
 from __future__ import annotations
 
-from .caller import ANONYMOUS, Caller, permits
+from .caller import ANONYMOUS, Caller, check, permits, spend
 
-__all__ = ["ANONYMOUS", "Caller", "permits"]
+__all__ = ["ANONYMOUS", "Caller", "check", "permits", "spend"]

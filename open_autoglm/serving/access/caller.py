@@ -5,7 +5,6 @@ It knows callers; it knows nothing of how they are recognised.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from fastapi import Request
@@ -25,10 +24,26 @@ class Caller:
 ANONYMOUS = Caller(DEFAULT_TENANT, "anonymous", frozenset({"*"}))
 
 
-def permits(action: str) -> Callable[[Request], Awaitable[Caller]]:
-    """A FastAPI dependency: the caller of a request who is allowed ``action``, such as ``embed`` or ``search``."""
+class Permits:
+    """The dependency that ``permits`` gives."""
 
-    async def allowed(request: Request) -> Caller:
+    def __init__(self, action: str) -> None:
+        self.action = action
+
+    async def __call__(self, request: Request) -> Caller:
         return ANONYMOUS
 
-    return allowed
+
+def permits(action: str) -> Permits:
+    """A FastAPI dependency: the caller of a request who is allowed ``action``, such as ``embed`` or ``search``."""
+    return Permits(action)
+
+
+async def check(
+    request: Request, caller: Caller, action: str, *, index: str = "", model: str = "", tenant: str = ""
+) -> None:
+    """Asks the policy once more, about an index or a model that only the body of the request names."""
+
+
+async def spend(request: Request, caller: Caller, *, pictures: int = 0, tokens: int = 0) -> None:
+    """Counts so many pictures and tokens against the caller's quota."""
