@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import uvicorn
+from fastapi import FastAPI
 from PIL import Image
 
 from open_autoglm.errors import TextError
@@ -79,10 +80,15 @@ def painted_index(folder: Path) -> Index:
     return index
 
 
+def serve(index: Index, settings: Settings | None = None) -> AbstractContextManager[str]:
+    """The address of a real server of the page on a free loopback port."""
+    return running(create_app(index, settings))
+
+
 @contextmanager
-def serve(index: Index, settings: Settings | None = None) -> Iterator[str]:
-    """The address of a real server on a free loopback port."""
-    server = uvicorn.Server(uvicorn.Config(create_app(index, settings), port=0, log_level="critical"))
+def running(app: FastAPI) -> Iterator[str]:
+    """The address of a real server of an application on a free loopback port."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical"))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started and thread.is_alive():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,6 +33,13 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    keys: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The API keys that are let in, a file of 'autoglm key new'."),
+    ] = None,
+    no_access: Annotated[
+        bool, typer.Option("--no-access", help="Let everybody in who reaches the address, on a network too.")
+    ] = False,
     model: RecordedBundle = None,
     verbose: Verbose = False,
 ) -> None:
@@ -41,12 +49,15 @@ def serve(
     Examples:
       autoglm serve photos.index --open
       autoglm serve photos.index --cache redis://localhost:6379
+      autoglm serve photos.index --host 0.0.0.0 --keys keys.jsonl
     """
     from .. import load
     from ..search import Index
     from ..serving import Settings, run
+    from ..serving.access import AccessSettings
 
-    settings = Settings(host=host, port=port, open_browser=browser)
+    access = AccessSettings(off=no_access, keys=keys)
+    settings = Settings(host=host, port=port, open_browser=browser, access=access)
     with (
         Index.open(path, load(model) if model is not None else None) as opened,
         cached(opened, cache),

@@ -11,10 +11,11 @@ from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi import Path as PathParameter
 from pydantic import BaseModel
 
+from .access import permits
 from .intake import read_request
 from .pictures import DOWNLOAD
 from .schemas import (
@@ -72,35 +73,55 @@ def api(service: Service) -> APIRouter:
         """Whether the process answers."""
         return Live()
 
-    @router.get("/v1/info")
+    @router.get("/v1/info", dependencies=[Depends(permits("models"))])
     async def info() -> Info:
         """What is served."""
         return await service.info()
 
-    @router.get("/v1/examples")
+    @router.get("/v1/examples", dependencies=[Depends(permits("search"))])
     async def examples() -> Examples:
         """A few searches that find something in this index."""
         return Examples(examples=await service.examples())
 
-    @router.post("/v1/search", openapi_extra=_SEARCH, responses=_failures(400, 404, 413, 415, 422, 503))
+    @router.post(
+        "/v1/search",
+        dependencies=[Depends(permits("search"))],
+        openapi_extra=_SEARCH,
+        responses=_failures(400, 404, 413, 415, 422, 503),
+    )
     async def search(request: Request) -> SearchReply:
         """The pictures that match words, an uploaded picture, or both; or are like a picture of the index."""
         wanted, image = await read_request(request, SearchRequest, service.max_upload_bytes)
         return await service.search(wanted, image)
 
-    @router.post("/v1/ask", openapi_extra=_ASK, responses=_failures(400, 404, 413, 415, 422, 503))
+    @router.post(
+        "/v1/ask",
+        dependencies=[Depends(permits("ask"))],
+        openapi_extra=_ASK,
+        responses=_failures(400, 404, 413, 415, 422, 503),
+    )
     async def ask(request: Request) -> AnswerReply:
         """The answer to a question about a picture of the index, or about an uploaded picture."""
         wanted, image = await read_request(request, AskRequest, service.max_upload_bytes)
         return await service.ask(wanted, image)
 
-    @router.post("/v1/ground", openapi_extra=_GROUND, responses=_failures(400, 404, 413, 415, 422, 503))
+    @router.post(
+        "/v1/ground",
+        dependencies=[Depends(permits("ground"))],
+        openapi_extra=_GROUND,
+        responses=_failures(400, 404, 413, 415, 422, 503),
+    )
     async def ground(request: Request) -> GroundReply:
         """Where something is in a picture of the index, or in an uploaded picture."""
         wanted, image = await read_request(request, GroundRequest, service.max_upload_bytes)
         return await service.ground(wanted, image)
 
-    @router.get("/v1/pictures/{id}", response_class=Response, responses=_failures(404, 422))
+    @router.get(
+        "/v1/pictures/{id}",
+        dependencies=[Depends(permits("search"))],
+        response_class=Response,
+        responses=_failures(404, 422),
+    )
     async def picture(id: PictureId) -> Response:
         """The picture as it was indexed."""
         found = await service.picture(id)
@@ -109,7 +130,12 @@ def api(service: Service) -> APIRouter:
         headers = {"Content-Disposition": f"{disposition}; filename*=UTF-8''{name}"}
         return Response(found.content, media_type=found.media_type, headers=headers)
 
-    @router.get("/v1/pictures/{id}/thumbnail", response_class=Response, responses=_failures(404, 422))
+    @router.get(
+        "/v1/pictures/{id}/thumbnail",
+        dependencies=[Depends(permits("search"))],
+        response_class=Response,
+        responses=_failures(404, 422),
+    )
     async def thumbnail(
         id: PictureId,
         size: ThumbnailSize = ThumbnailSize.SMALL,

@@ -22,16 +22,16 @@ from .settings import Settings
 def run(index: Index, settings: Settings | None = None) -> None:
     """Serve ``index`` until interrupted. Raises SettingError where the host or port cannot be used."""
     settings = settings or Settings()
+    app = create_app(index, settings)
     with _listen(settings) as listener:
         address = _address(settings, listener.getsockname()[1])
         sys.stdout.write(f"The page is at {address} (stop it with Ctrl+C)\n")
-        if settings.is_public:
-            sys.stdout.write("It is open to the network: whoever reaches this machine can see its pictures.\n")
+        sys.stdout.write(f"{_openness(settings)}\n")
         sys.stdout.flush()
         if settings.open_browser:
             webbrowser.open(address)
         config = uvicorn.Config(
-            create_app(index, settings),
+            app,
             log_level="warning",
             access_log=False,
             server_header=False,
@@ -40,6 +40,15 @@ def run(index: Index, settings: Settings | None = None) -> None:
         )
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
+
+
+def _openness(settings: Settings) -> str:
+    """Who is let in."""
+    if settings.access.asks:
+        return "Whoever uses it must show an API key or a token."
+    if settings.is_public:
+        return "It is open to the network: whoever reaches this machine can see its pictures, and nobody is asked."
+    return "Whoever can reach this address may use it: nobody is asked who they are."
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from ..errors import SettingError
 from ..runtime.images import ImageLimits
+from .access.settings import AccessSettings
 
 _EXAMPLES = (
     "a red apple",
@@ -36,6 +37,7 @@ class Settings:
     and how many picture decodings run at once, ``patience`` the seconds that a search or question waits for its turn;
     ``limits`` bound an uploaded picture and one read for a thumbnail.
     ``examples`` are suggested on the start page as far as the index has a match.
+    ``access`` says who may do what.
     Raises SettingError.
     """
 
@@ -48,6 +50,7 @@ class Settings:
     patience: float = 30.0
     limits: ImageLimits = field(default_factory=ImageLimits)
     examples: tuple[str, ...] = _EXAMPLES
+    access: AccessSettings = field(default_factory=AccessSettings)
 
     def __post_init__(self) -> None:
         if not self.host:
