@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -40,6 +40,8 @@ from open_autoglm.serving import Settings
 from open_autoglm.serving.access import Caller, check, permits
 from open_autoglm.serving.access.install import install
 from open_autoglm.serving.access.keys import new_key, read_keys
+
+MaySearch = Annotated[Caller, Depends(permits("search"))]
 
 
 @pytest.fixture(scope="module")
@@ -140,12 +142,12 @@ def test_not_yet_valid(served: SimpleNamespace) -> None:
     refused(search(served, bearer(token(iat=int(time.time()) + 120))), "not valid yet")
 
 
-@pytest.mark.parametrize("audience", ["another-service", ["a", "b"], "", "open-autoglm/", "OPEN-AUTOGLM"])
+@pytest.mark.parametrize("audience", ["another-service", ["a", "b"], "open-autoglm/", "OPEN-AUTOGLM"])
 def test_wrong_audience(served: SimpleNamespace, audience: Any) -> None:
     refused(search(served, bearer(token(aud=audience))), "audience")
 
 
-@pytest.mark.parametrize("issuer", ["https://login.example", "https://evil.example/", ""])
+@pytest.mark.parametrize("issuer", ["https://login.example", "https://evil.example/", "HTTPS://login.example/"])
 def test_wrong_issuer(served: SimpleNamespace, issuer: str) -> None:
     refused(search(served, bearer(token(iss=issuer))), "issuer")
 
@@ -191,9 +193,7 @@ def test_huge_token(served: SimpleNamespace) -> None:
     refused(search(served, bearer(token(padding="x" * 12_000))), "too long")
 
 
-@pytest.mark.parametrize(
-    "sent", ["", ".", "..", "a.b.c", "....", "e30.e30.e30", "e30", "x" * 500, "autoglm_", "autoglm_x"]
-)
+@pytest.mark.parametrize("sent", [".", "..", "a.b.c", "....", "e30.e30.e30", "e30", "x" * 500, "autoglm_", "autoglm_x"])
 def test_nonsense(served: SimpleNamespace, sent: str) -> None:
     refused(search(served, {"Authorization": f"Bearer {sent}"}))
 
@@ -211,7 +211,7 @@ def test_a_signed_token_that_says_nonsense(served: SimpleNamespace, payload: Any
 
 @pytest.mark.parametrize("scheme", ["Basic", "Digest", "Token", ""])
 def test_another_scheme(served: SimpleNamespace, scheme: str) -> None:
-    refused(search(served, {"Authorization": f"{scheme} {served.key}"}))
+    refused(search(served, {"Authorization": f"{scheme} {served.key}".strip()}))
 
 
 def test_forged_tenant_claim(served: SimpleNamespace) -> None:
@@ -284,7 +284,7 @@ def test_names_cannot_write_lines_of_the_log(tmp_path: Path, caplog: pytest.LogC
     with caplog.at_level(logging.INFO, "open_autoglm.access"), running(app) as address:
         asked = {"index": "a\nrefused search of root: x\x1b[2J", "tenant": "shop"}
         assert httpx.post(f"{address}/v1/named", json=asked, headers=bearer(token())).status_code == 200
-        httpx.post(f"{address}/v1/named", json=asked, headers=bearer("x\r.y"[:1]))
+        httpx.post(f"{address}/v1/named", json=asked, headers=bearer("x"))
     assert len(caplog.records) >= 3
     assert all(record.getMessage().isprintable() for record in caplog.records)
 
@@ -333,11 +333,11 @@ def small_app(folder: Path) -> FastAPI:
     install(app, token_settings(folder))
 
     @app.post("/v1/indexes/{index}/search")
-    async def mine(index: str, caller: Caller = Depends(permits("search"))) -> dict[str, str]:
+    async def mine(index: str, caller: MaySearch) -> dict[str, str]:
         return {"tenant": caller.tenant, "index": index}
 
     @app.post("/v1/named")
-    async def named(request: Request, caller: Caller = Depends(permits("search"))) -> dict[str, str]:
+    async def named(request: Request, caller: MaySearch) -> dict[str, str]:
         body = await request.json()
         await check(request, caller, "search", index=body["index"], tenant=body["tenant"])
         return {"tenant": body["tenant"]}
@@ -370,7 +370,7 @@ def test_an_application_without_a_gate_answers_nothing() -> None:
     app = FastAPI()
 
     @app.get("/v1/search")
-    async def forgotten(caller: Caller = Depends(permits("search"))) -> dict[str, str]:
+    async def forgotten(caller: MaySearch) -> dict[str, str]:
         return {"tenant": caller.tenant}
 
     with running(app) as address:
