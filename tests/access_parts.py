@@ -61,7 +61,7 @@ def claims(**changed: Any) -> dict[str, Any]:
 
 
 def token(algorithm: str = "RS256", headers: dict[str, Any] | None = None, key: Any = None, **changed: Any) -> str:
-    sent = {"kid": algorithm, **(headers or {})}
+    sent = {name: value for name, value in {"kid": algorithm, **(headers or {})}.items() if value is not None}
     return jwt.encode(claims(**changed), key or PRIVATE[algorithm], algorithm, headers=sent)
 
 

@@ -141,7 +141,7 @@ def test_keys_made_at_once_are_all_kept(tmp_path: Path) -> None:
         made = list(threads.map(lambda number: new_key(file, f"k{number}", "shop", ["search"])[1], range(24)))
     known = KeyFile(file)
     assert len(set(made)) == 24 and all(isinstance(known.recognise(one, 0), Caller) for one in made)
-    assert os.listdir(tmp_path) == ["keys.jsonl"]
+    assert [path.name for path in tmp_path.iterdir()] == ["keys.jsonl"]
 
 
 @pytest.mark.parametrize(

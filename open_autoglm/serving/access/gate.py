@@ -78,7 +78,7 @@ class Access:
             if isinstance(found, str):
                 raise unknown_caller(found)
             return found
-        if self._tokens is None:
+        if self._tokens is None or shown.count(".") != 2:
             raise unknown_caller("This API key is not known: it was mistyped or revoked.")
         try:
             return await self._tokens.recognise(shown)
@@ -108,7 +108,9 @@ class Access:
         if decision.failed:
             raise undecided("Nobody can decide now whether this is allowed, so it is refused: try again in a moment.")
         if not decision.allowed:
-            raise denied(f"The policy does not allow {action!r} here to this caller: ask for the scope, or look again.")
+            raise denied(
+                f"You may not {action} here: your key or token lacks the scope, or what you ask for is another's."
+            )
 
     async def spend(self, request: Request, caller: Caller, *, pictures: int, tokens: int) -> None:
         await self._count(request, caller, {"pictures": pictures, "tokens": tokens})
