@@ -110,6 +110,38 @@ def test_a_key_that_is_new_is_found_and_one_that_is_gone_is_no_longer_good() -> 
     at_desk(work)
 
 
+def test_a_new_key_that_was_asked_for_too_early_is_found_when_the_cooldown_is_over() -> None:
+    async def work(desk: Desk) -> None:
+        new = ec.generate_private_key(ec.SECP256R1())
+        new_token = token("ES256", {"kid": "new"}, new)
+        await desk.tokens.recognise(token())
+        desk.answers.content = key_set(public_jwk(new, "new")).encode()
+        for _ in range(3):
+            desk.now += 9.0
+            with pytest.raises(Refused, match="does not publish"):
+                await desk.tokens.recognise(new_token)
+        desk.now += 9.0
+        assert isinstance(await desk.tokens.recognise(new_token), Caller)
+        assert desk.answers.asked == 2
+
+    at_desk(work)
+
+
+def test_a_key_id_that_was_looked_for_in_vain_is_not_looked_for_again_at_once() -> None:
+    async def work(desk: Desk) -> None:
+        stale = token(headers={"kid": "stale"})
+        await desk.tokens.recognise(token())
+        for _ in range(4):  # a client that never gives up
+            with pytest.raises(Refused, match="does not publish"):
+                await desk.tokens.recognise(stale)
+            desk.now += 35.0
+        assert desk.answers.asked == 2  # the first keys, and the one look for it
+        await desk.source.keys("another")
+        assert desk.answers.asked == 3
+
+    at_desk(work, jwks_lifetime=1e6)
+
+
 def test_keys_are_fetched_anew_in_the_background() -> None:
     async def work(desk: Desk) -> None:
         await desk.tokens.recognise(token())

@@ -112,7 +112,9 @@ def test_every_setting_of_access_is_in_its_guide_with_its_default() -> None:
     guide = (ROOT / "docs" / "who-may-do-what.md").read_text(encoding="utf-8").partition("## Every setting")[2]
     made = AccessSettings()
     shown = {field.name: getattr(made, field.name) for field in fields(AccessSettings)}
-    defaults = {name: "none" if value is None or value == Quota() else json.dumps(value) for name, value in shown.items()}
+    defaults = {
+        name: "none" if value is None or value == Quota() else json.dumps(value) for name, value in shown.items()
+    }
     assert dict(re.findall(r"^\| `(\w+)` \| `?(.*?)`? \| .+ \|$", guide, re.MULTILINE)) == defaults
 
 

@@ -91,7 +91,7 @@ class Access:
         question = Question(
             action,
             request.method,
-            request.url.path,
+            request.scope["path"],
             caller.tenant,
             caller.subject,
             caller.scopes,

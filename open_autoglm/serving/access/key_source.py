@@ -82,13 +82,13 @@ class FetchedKeys:
         if self._keys and now - self._fetched >= self._settings.jwks_outage:
             self._keys = ()
         if not self._keys or self._lacks(id, now):
-            await self._refreshed(now)
+            looked = await self._refreshed(now)
+            if looked and id is not None and not _has(self._keys, id):
+                self._note_unknown(id)
         elif now - self._fetched >= self._settings.jwks_lifetime:
             self._refresh(now)  # nobody waits for it: the old keys are good meanwhile
         if not self._keys:
             raise NoKeys
-        if id is not None and not _has(self._keys, id):
-            self._note_unknown(id)
         return self._keys
 
     async def close(self) -> None:
@@ -106,11 +106,14 @@ class FetchedKeys:
         if len(self._unknown) > _MOST_UNKNOWN:
             self._unknown.popitem(last=False)
 
-    async def _refreshed(self, now: float) -> None:
+    async def _refreshed(self, now: float) -> bool:
+        """Whether there are keys now that were fetched since this was asked."""
+        before = self._fetched
         self._refresh(now)
         if self._fetching is not None:
             # Shielded: one who stops waiting does not end the fetch for the others.
             await asyncio.shield(self._fetching)
+        return self._fetched > before
 
     def _refresh(self, now: float) -> None:
         """Begins to fetch, unless that goes on already or was tried just now."""

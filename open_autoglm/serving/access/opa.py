@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from .asking import open_client
-from .policy import RULE, UNDEFINED, Decision, Question, decided, failed
+from .policy import RULE, UNDEFINED, UNSOUND, Decision, Question, decided, failed
 
 _log = logging.getLogger("open_autoglm.access")
 _LARGEST = 2**16  # bytes of an answer
@@ -28,6 +28,8 @@ class OpaPolicy:
         self._client: httpx.AsyncClient | None = None
 
     async def allows(self, question: Question) -> Decision:
+        if not question.is_sound:
+            return UNSOUND
         try:
             # The bound is on the whole, waiting for a connection included.
             async with asyncio.timeout(self._timeout):

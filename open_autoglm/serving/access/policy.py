@@ -5,9 +5,11 @@ It knows questions and decisions; it knows nothing of Rego.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+_HALF = re.compile("[\ud800-\udfff]")
 RULE = "open_autoglm/allow"  # the package and rule that every policy has
 
 
@@ -23,6 +25,12 @@ class Question(NamedTuple):
     reached_index: str
     reached_model: str
     owner: str
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether each text reaches a policy as it is: a zero would cut it short, half a character is none."""
+        texts = (*self[:5], *self.scopes, *self[6:])
+        return not any("\0" in text or (not text.isascii() and _HALF.search(text)) for text in texts)
 
     def document(self) -> dict[str, Any]:
         """The ``input`` of the policy."""
@@ -46,6 +54,7 @@ class Decision:
 
 ALLOWED = Decision(True, "the policy allows it")
 DENIED = Decision(False, "the policy does not allow it")
+UNSOUND = Decision(False, "a name holds a character that no name can have")
 UNDEFINED = Decision(False, "the policy has no rule open_autoglm.allow for it")
 
 

@@ -16,7 +16,7 @@ from regopy import Bundle, Interpreter
 from regopy.rego_shared import LogLevel
 
 from ...errors import SettingError
-from .policy import RULE, UNDEFINED, Decision, Question, decided, failed
+from .policy import RULE, UNDEFINED, UNSOUND, Decision, Question, decided, failed
 from .watched import Watched, read_text
 
 SHIPPED = Path(__file__).with_name("policy.rego")
@@ -73,6 +73,8 @@ class CompiledPolicy:
 
     def decide(self, question: Question) -> Decision:
         """What the policy says; whatever else it does is a decision that failed."""
+        if not question.is_sound:
+            return UNSOUND
         try:
             return _outcome(self._evaluated(question.document()))
         except Exception as error:  # the interpreter's errors are of many kinds, and each of them is a no
@@ -81,7 +83,6 @@ class CompiledPolicy:
 
     def _evaluated(self, document: dict[str, Any]) -> list[Any] | None:
         """The values of the rule, one or none; None where the interpreter met an error."""
-        refuse_cut_texts(document)
         with self._lock:
             self._interpreter.set_input(document)
             output = self._interpreter.query_bundle_entrypoint(self._bundle, RULE)
@@ -94,19 +95,6 @@ def _outcome(values: list[Any] | None) -> Decision:
     if values is None:
         return failed("the policy met an error")
     return decided(values[0]) if values else UNDEFINED
-
-
-def refuse_cut_texts(value: Any) -> None:
-    """Raises ValueError for a text with a zero in it: the interpreter would read what stands before it alone."""
-    if isinstance(value, str):
-        if "\0" in value:
-            raise ValueError("a text holds a zero character")
-    elif isinstance(value, dict):
-        for part in value.values():
-            refuse_cut_texts(part)
-    elif isinstance(value, list):
-        for part in value:
-            refuse_cut_texts(part)
 
 
 def _compiled(path: Path) -> Bundle:
