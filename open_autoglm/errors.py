@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 EXTRAS = {
+    "access": ("cryptography", "jwt", "limits", "regopy"),
     "cache": ("msgpack", "xxhash"),
     "cluster": ("lance", "pyarrow", "ray"),
     "graph": ("faiss",),

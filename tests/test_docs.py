@@ -19,6 +19,7 @@ from open_autoglm.bundle import find_bundle
 from open_autoglm.cli import app
 from open_autoglm.modeling import OpenAutoGLM, OpenAutoGLMConfig
 from open_autoglm.objectives import OBJECTIVES
+from open_autoglm.serving.access import AccessSettings, Quota
 from open_autoglm.training.building import build_objective, check_config, check_prefixes
 from open_autoglm.training.reading import parse_recipe, plain
 from open_autoglm.training.recipe import BASE, Recipe
@@ -107,6 +108,16 @@ def test_a_recipe_of_the_guide_is_read(number: int) -> None:
     check_prefixes([*made.optimisation.frozen, *made.optimisation.rates], names, "the guide")
 
 
+def test_every_setting_of_access_is_in_its_guide_with_its_default() -> None:
+    guide = (ROOT / "docs" / "who-may-do-what.md").read_text(encoding="utf-8").partition("## Every setting")[2]
+    made = AccessSettings()
+    shown = {field.name: getattr(made, field.name) for field in fields(AccessSettings)}
+    defaults = {
+        name: "none" if value is None or value == Quota() else json.dumps(value) for name, value in shown.items()
+    }
+    assert dict(re.findall(r"^\| `(\w+)` \| `?(.*?)`? \| .+ \|$", guide, re.MULTILINE)) == defaults
+
+
 def commands() -> list[str]:
     """Every command of the pages, on one line each."""
     pages = [page.read_text(encoding="utf-8") for page in PAGES]
@@ -120,5 +131,6 @@ def test_the_commands_of_the_pages_exist_with_their_options() -> None:
     for line in commands():
         first, *rest = shlex.split(line)
         name = f"{first} {rest[0]}" if f"{first} {rest[0]}" in known else first
-        options = {option for parameter in known[name].params for option in parameter.opts}
+        command = known[name].commands[rest[0]] if hasattr(known[name], "commands") else known[name]
+        options = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in rest if re.match(r"--?[a-z]", word)} <= options, line

@@ -21,6 +21,7 @@ from open_autoglm.errors import IndexStoreError, SettingError
 from open_autoglm.runtime.images import ImageLimits
 from open_autoglm.search import Index
 from open_autoglm.serving import Settings, run
+from open_autoglm.serving.access import AccessSettings
 
 
 @pytest.fixture
@@ -320,8 +321,9 @@ import sys
 from pathlib import Path
 from serving_parts import painted_index
 from open_autoglm.serving import Settings, run
+from open_autoglm.serving.access import AccessSettings
 with painted_index(Path(sys.argv[1])) as index:
-    run(index, Settings(port=0, host=sys.argv[2]))
+    run(index, Settings(port=0, host=sys.argv[2], access=AccessSettings(off=True)))
 """
 
 
@@ -340,7 +342,7 @@ def test_run_says_where_the_page_is_and_stops_quietly(tmp_path: Path, host: str,
         output, errors = process.stdout.read(), process.stderr.read()
     assert process.returncode == 0
     assert errors == ""
-    assert ("open to the network" in output) is public
+    assert ("open to the network" in output) is public and "nobody is asked" in output
 
 
 @pytest.mark.parametrize("setting", [{"port": 70000}, {"port": -1}, {"host": ""}, {"searches": 0}])
@@ -358,4 +360,4 @@ def test_a_port_in_use_is_one_sentence(index: Index) -> None:
 
 def test_a_host_that_is_not_known_is_one_sentence(index: Index) -> None:
     with pytest.raises(SettingError, match="not known"):
-        run(index, Settings(host="no-such-host.invalid"))
+        run(index, Settings(host="no-such-host.invalid", access=AccessSettings(off=True)))

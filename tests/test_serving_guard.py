@@ -12,6 +12,9 @@ import pytest
 from serving_parts import painted_index, serve
 
 from open_autoglm.serving import Settings
+from open_autoglm.serving.access import AccessSettings
+
+WIDE = Settings(host="0.0.0.0", access=AccessSettings(off=True))
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +45,7 @@ def test_other_hosts_are_refused(client: httpx.Client, host: str) -> None:
 
 
 def test_the_wildcard_address_is_reached_by_addresses_but_not_by_names(tmp_path: Path) -> None:
-    with painted_index(tmp_path) as index, serve(index, Settings(host="0.0.0.0")) as address:
+    with painted_index(tmp_path) as index, serve(index, WIDE) as address:
         assert httpx.get(f"{address}/live", headers={"Host": "10.0.0.7:8765"}).status_code == 200
         assert httpx.get(f"{address}/live", headers={"Host": "evil.example"}).status_code == 400
 

@@ -13,8 +13,10 @@ from pathlib import Path
 
 from ..errors import SettingError
 from ..runtime.images import ImageLimits
+from .access.settings import AccessSettings
 from .fetching import FetchSettings
 from .limits import RequestLimits
+from .workers.settings import WorkerSettings
 
 _EXAMPLES = (
     "a red apple",
@@ -44,6 +46,7 @@ class Settings:
     ``patience`` the seconds that a search waits for its turn; ``limits`` bound each picture that is sent, and one read
     for a thumbnail; ``requests`` bound what a request may bring, and ``fetching`` says which addresses pictures are
     fetched from, none by default. ``examples`` are suggested on the start page as far as the index has a match.
+    ``workers`` says what runs the models, and ``access`` who may do what.
     Raises SettingError.
     """
 
@@ -61,6 +64,8 @@ class Settings:
     requests: RequestLimits = field(default_factory=RequestLimits)
     fetching: FetchSettings = field(default_factory=FetchSettings)
     examples: tuple[str, ...] = _EXAMPLES
+    workers: WorkerSettings = field(default_factory=WorkerSettings)
+    access: AccessSettings = field(default_factory=AccessSettings)
 
     def __post_init__(self) -> None:
         if not self.host:

@@ -5,6 +5,20 @@ It knows tokens, keys and the policy; it knows nothing of models, indexes or pic
 
 from __future__ import annotations
 
-from .caller import ANONYMOUS, Caller, check, permits, spend
+from .caller import ACTIONS, ANONYMOUS, Caller, Gate, check, permits, spend
+from .settings import AccessSettings, Quota
+from .tenants import check_tenant, tenant_folder
 
-__all__ = ["ANONYMOUS", "Caller", "check", "permits", "spend"]
+__all__ = [
+    "ACTIONS",
+    "ANONYMOUS",
+    "AccessSettings",
+    "Caller",
+    "Gate",
+    "Quota",
+    "check",
+    "check_tenant",
+    "permits",
+    "spend",
+    "tenant_folder",
+]

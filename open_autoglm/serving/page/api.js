@@ -3,18 +3,44 @@
 /** A failure with a sentence for people. */
 export class Failure extends Error {}
 
-async function answer(path, options) {
+/** The server wants to know who asks. */
+export class SignInNeeded extends Failure {}
+
+// In this tab alone, and gone with it.
+const TOKEN = "open-autoglm-token";
+
+export const signedIn = () => Boolean(sessionStorage.getItem(TOKEN));
+
+/** From now on everything is asked with this API key or token; "" for none. */
+export function signIn(token) {
+  if (token) sessionStorage.setItem(TOKEN, token);
+  else sessionStorage.removeItem(TOKEN);
+}
+
+async function send(path, options = {}) {
+  const token = sessionStorage.getItem(TOKEN);
+  const headers = token ? { ...options.headers, Authorization: `Bearer ${token}` } : options.headers;
   let response;
   try {
-    response = await fetch(path, options);
+    response = await fetch(path, { ...options, headers });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Failure("The server does not answer. Check that it is still running, then try again.");
   }
+  if (response.ok) return response;
   const body = await response.json().catch(() => null);
-  if (response.ok && body) return body;
-  throw new Failure(body?.error?.message ?? `The server answered with status ${response.status}.`);
+  const message = body?.error?.message ?? `The server answered with status ${response.status}.`;
+  throw response.status === 401 ? new SignInNeeded(message) : new Failure(message);
 }
+
+async function answer(path, options) {
+  const body = await (await send(path, options)).json().catch(() => null);
+  if (body) return body;
+  throw new Failure("The server's answer cannot be read.");
+}
+
+/** The bytes at a picture's address, for who is signed in: an <img> by itself shows no token. */
+export const picture = async (address) => (await send(address)).blob();
 
 function post(path, content, signal) {
   const headers = { "Content-Type": "application/json" };

@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { Grid } from "./grid.js";
 import { listen } from "./intake.js";
-import { pictureImage, shape } from "./picture.js";
+import { pictureImage, show } from "./picture.js";
 import { Viewer } from "./viewer.js";
 import { weighed } from "./wording.js";
 
@@ -98,7 +98,7 @@ async function perform(k, show) {
   } catch (error) {
     if (signal.aborted) return;
     if (!(error instanceof api.Failure)) throw error;
-    showFailure(error.message);
+    explain(error);
   } finally {
     if (!signal.aborted) busy(false);
   }
@@ -119,11 +119,11 @@ function describeSource() {
   if (!hasSource) return;
   part("source-name").textContent = title(wanted);
   part("source-picture").classList.remove("gone");
-  part("source-picture").src = wanted.preview ?? api.thumbnail(wanted.like, 320);
+  show(part("source-picture"), wanted.preview ?? api.thumbnail(wanted.like, 320));
 }
 
 function only(name) {
-  for (const section of ["start", "message", "results"]) part(section).hidden = section !== name;
+  for (const section of ["start", "message", "results", "sign-in"]) part(section).hidden = section !== name;
 }
 
 async function showStart() {
@@ -211,6 +211,21 @@ function showFailure(sentence, action = "Try again") {
   showMessage("That did not work", sentence, action, follow);
 }
 
+function explain(error) {
+  if (error instanceof api.SignInNeeded) showSignIn(error.message);
+  else showFailure(error.message);
+}
+
+function showSignIn(sentence) {
+  only("sign-in");
+  const refused = api.signedIn();
+  api.signIn("");
+  part("sign-out").hidden = true;
+  part("sign-in-text").textContent = refused ? sentence : "This server asks who you are.";
+  announce("Sign in", false);
+  part("token").focus();
+}
+
 function showMessage(heading, text, action, act) {
   only("message");
   part("message-title").textContent = heading;
@@ -238,7 +253,7 @@ async function introduce() {
   } catch (error) {
     asking = null;
     if (!(error instanceof api.Failure)) throw error;
-    if (!wanted) showFailure(error.message);
+    if (!wanted) explain(error);
     return false;
   }
   part("about").textContent = `${plural(served.pictures)} · ${served.model}`;
@@ -250,6 +265,17 @@ async function introduce() {
 part("search").addEventListener("submit", (event) => {
   event.preventDefault();
   searchWords(query.value);
+});
+part("sign-in").addEventListener("submit", (event) => {
+  event.preventDefault();
+  api.signIn(part("token").value.trim());
+  part("token").value = "";
+  part("sign-out").hidden = !api.signedIn();
+  follow();
+});
+part("sign-out").addEventListener("click", () => {
+  api.signIn("");
+  location.assign("/"); // nothing of what was shown stays
 });
 part("source-clear").addEventListener("click", () => {
   go("/");
@@ -280,4 +306,5 @@ listen({
   refuse: () => showFailure("What you dropped is not a picture: drop a JPEG, PNG or WebP file.", "Go back"),
 });
 
+part("sign-out").hidden = !api.signedIn();
 follow();

@@ -1,8 +1,9 @@
 // The dialog that shows one picture large, with what is known about it and answers about it. It knows nothing of
 // searching.
 
-import { original, thumbnail } from "./api.js";
+import { Failure, original, picture as bytes, signedIn, thumbnail } from "./api.js";
 import { Asking } from "./asking.js";
+import { show } from "./picture.js";
 
 const part = (name) => document.getElementById(name);
 
@@ -19,6 +20,11 @@ export class Viewer {
     };
     part("viewer-close").addEventListener("click", () => dialog.close());
     part("viewer-similar").addEventListener("click", wantSimilar);
+    part("viewer-original").addEventListener("click", (event) => {
+      if (!signedIn()) return;
+      event.preventDefault();
+      openFetched(this.pictures[this.position]);
+    });
     part("viewer-previous").addEventListener("click", () => this.#step(-1));
     part("viewer-next").addEventListener("click", () => this.#step(1));
     part("viewer-picture").addEventListener("error", () => part("stage").classList.add("gone"));
@@ -61,8 +67,8 @@ export class Viewer {
     part("sheet").style.setProperty("--shape", picture.width / picture.height || 1);
     part("sheet").style.setProperty("--width", picture.width);
     // The grid's thumbnail stands in until the large one is there.
-    image.style.backgroundImage = `url("${thumbnail(picture.id, 320)}")`;
-    image.src = thumbnail(picture.id, 1600);
+    image.style.backgroundImage = signedIn() ? "" : `url("${thumbnail(picture.id, 320)}")`;
+    show(image, thumbnail(picture.id, 1600));
     this.asking.about(picture);
     part("viewer-name").textContent = picture.name;
     part("viewer-original").href = original(picture.id);
@@ -76,6 +82,22 @@ export class Viewer {
       ...Object.entries(picture.metadata),
     ];
     part("viewer-facts").replaceChildren(...facts.flatMap(([name, value]) => fact(name, value)));
+  }
+}
+
+/** The original in a new tab, or as a download where it is nothing that a browser shows. */
+async function openFetched(picture) {
+  try {
+    const content = await bytes(original(picture.id));
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(content);
+    if (content.type.startsWith("image/")) link.target = "_blank";
+    else link.download = picture.name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // by then the tab has it
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    part("stage").classList.add("gone");
   }
 }
 
