@@ -25,7 +25,8 @@ EXTRAS = {
     "graph": ("faiss",),
     "openvino": ("onnx", "openvino"),
     "redis": ("redis",),
-    "serve": ("fastapi", "multipart", "python_multipart", "uvicorn"),
+    "serve": ("fastapi", "multipart", "prometheus_client", "psutil", "python_multipart", "structlog", "uvicorn"),
+    "traces": ("opentelemetry",),
     "train": (
         "accelerate",
         "datasets",

@@ -15,6 +15,7 @@ from .arguments import IndexPath, RecordedBundle, Verbose
 from .streams import say
 
 if TYPE_CHECKING:
+    from ..cache import PrefixCache
     from ..search import Index
 
 
@@ -49,22 +50,22 @@ def serve(
     settings = Settings(host=host, port=port, open_browser=browser)
     with (
         Index.open(path, load(model) if model is not None else None) as opened,
-        cached(opened, cache),
+        cached(opened, cache) as remembered,
     ):
-        run(opened, settings)
+        run(opened, settings, remembered)
 
 
 @contextmanager
-def cached(index: Index, where: str | None) -> Iterator[None]:
-    """Meanwhile the index's model remembers, where and as far as that was asked for."""
+def cached(index: Index, where: str | None) -> Iterator[PrefixCache | None]:
+    """Meanwhile the index's model remembers, where and as far as that was asked for; in what, if anywhere."""
     from ..cache import CacheSettings, open_cache, remembering
 
     cache = open_cache(CacheSettings.read(where))
     if cache is None:
-        yield
+        yield None
         return
     with cache:
         for complaint in cache.complaints():
             say(complaint)
         index.use(remembering(index.model, cache))
-        yield
+        yield cache

@@ -17,18 +17,23 @@ from .guard import HEADERS, Guard
 from .routes import api
 from .service import Service
 from .settings import Settings
+from .telemetry import Telemetry, Watch, metrics_route
 
 _PAGE = Path(__file__).parent / "page"
 
 
-def create_app(index: Index, settings: Settings | None = None) -> FastAPI:
-    """The page and its API over ``index``, as an ASGI application."""
+def create_app(index: Index, settings: Settings | None = None, telemetry: Telemetry | None = None) -> FastAPI:
+    """The page and its API over ``index``, as an ASGI application; ``telemetry`` is told of all that it does."""
     settings = settings or Settings()
+    telemetry = telemetry or Telemetry(settings.telemetry)
+    telemetry.watch_index(index)
     # The interactive documentation would load its scripts from another host; /openapi.json stays.
     app = FastAPI(title="Open-AutoGLM", docs_url=None, redoc_url=None)
     app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Watch, telemetry=telemetry)
     failures.install(app, HEADERS)
     app.include_router(api(Service(index, settings)))
+    app.include_router(metrics_route(telemetry))
 
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:

@@ -19,6 +19,7 @@ from ..errors import FilterError, ImageError, OpenAutoGLMError, PictureNotFound,
 from .pictures import PictureGone
 from .schemas import ErrorDetail, ErrorReply
 from .service import Busy
+from .telemetry.naming import named
 
 _USER_MISTAKES = (FilterError, ImageError, SettingError, TextError)
 
@@ -87,4 +88,5 @@ def install(app: FastAPI, headers: Mapping[str, str]) -> None:
     async def unforeseen(request: Request, error: Exception) -> JSONResponse:
         message = "The server failed to answer this request; its log says why."
         # The server hangs up after an exception, so the client must not reuse the connection.
-        return failure(HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError", message, {**headers, "Connection": "close"})
+        headers_now = {**headers, **named(request.scope), "Connection": "close"}
+        return failure(HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError", message, headers_now)

@@ -13,15 +13,23 @@ from contextlib import suppress
 
 import uvicorn
 
+from ..cache import PrefixCache
 from ..errors import SettingError
 from ..search import Index
 from .app import create_app
 from .settings import Settings
+from .telemetry import Telemetry, configure_logging
 
 
-def run(index: Index, settings: Settings | None = None) -> None:
-    """Serve ``index`` until interrupted. Raises SettingError where the host or port cannot be used."""
+def run(index: Index, settings: Settings | None = None, cache: PrefixCache | None = None) -> None:
+    """Serve ``index``, whose model may remember in ``cache``, until interrupted.
+
+    Raises SettingError where the host or port cannot be used.
+    """
     settings = settings or Settings()
+    telemetry = Telemetry(settings.telemetry)
+    if cache is not None:
+        telemetry.watch_cache(cache)
     with _listen(settings) as listener:
         address = _address(settings, listener.getsockname()[1])
         sys.stdout.write(f"The page is at {address} (stop it with Ctrl+C)\n")
@@ -31,13 +39,15 @@ def run(index: Index, settings: Settings | None = None) -> None:
         if settings.open_browser:
             webbrowser.open(address)
         config = uvicorn.Config(
-            create_app(index, settings),
+            create_app(index, settings, telemetry),
+            log_config=None,
             log_level="warning",
             access_log=False,
             server_header=False,
             proxy_headers=False,
             timeout_graceful_shutdown=5,
         )
+        configure_logging(settings.telemetry)
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
 

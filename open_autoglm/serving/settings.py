@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from ..errors import SettingError
 from ..runtime.images import ImageLimits
+from .telemetry.settings import TelemetrySettings
 
 _EXAMPLES = (
     "a red apple",
@@ -35,7 +36,7 @@ class Settings:
     beside the bound host and the loopback names. ``searches`` and ``decodes`` bound how many searches and questions
     and how many picture decodings run at once, ``patience`` the seconds that a search or question waits for its turn;
     ``limits`` bound an uploaded picture and one read for a thumbnail.
-    ``examples`` are suggested on the start page as far as the index has a match.
+    ``examples`` are suggested on the start page as far as the index has a match. ``telemetry``: metrics, traces, logs.
     Raises SettingError.
     """
 
@@ -48,6 +49,7 @@ class Settings:
     patience: float = 30.0
     limits: ImageLimits = field(default_factory=ImageLimits)
     examples: tuple[str, ...] = _EXAMPLES
+    telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
 
     def __post_init__(self) -> None:
         if not self.host:

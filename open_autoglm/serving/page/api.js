@@ -3,10 +3,16 @@
 /** A failure with a sentence for people. */
 export class Failure extends Error {}
 
+const hex = (bytes) =>
+  Array.from(crypto.getRandomValues(new Uint8Array(bytes)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+/** A W3C trace of the request's own, by which the server's logs and traces can be searched. */
+const traceparent = () => `00-${hex(16)}-${hex(8)}-01`;
+
 async function answer(path, options) {
   let response;
   try {
-    response = await fetch(path, options);
+    response = await fetch(path, { ...options, headers: { ...options?.headers, traceparent: traceparent() } });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Failure("The server does not answer. Check that it is still running, then try again.");
