@@ -26,7 +26,6 @@ EXTRAS = {
     "openvino": ("onnx", "openvino"),
     "redis": ("redis",),
     "serve": ("fastapi", "multipart", "prometheus_client", "psutil", "python_multipart", "structlog", "uvicorn"),
-    "traces": ("opentelemetry",),
     "train": (
         "accelerate",
         "datasets",
@@ -39,6 +38,7 @@ EXTRAS = {
         "transformers",
         "yaml",
     ),
+    "traces": ("opentelemetry", "opentelemetry.exporter", "opentelemetry.sdk"),
 }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import uvicorn
+from fastapi import FastAPI
 from PIL import Image
 
 from open_autoglm.errors import TextError
@@ -82,7 +83,14 @@ def painted_index(folder: Path) -> Index:
 @contextmanager
 def serve(index: Index, settings: Settings | None = None) -> Iterator[str]:
     """The address of a real server on a free loopback port."""
-    server = uvicorn.Server(uvicorn.Config(create_app(index, settings), port=0, log_level="critical"))
+    with serve_app(create_app(index, settings)) as address:
+        yield address
+
+
+@contextmanager
+def serve_app(app: FastAPI) -> Iterator[str]:
+    """As ``serve``, of any application."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical"))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started and thread.is_alive():

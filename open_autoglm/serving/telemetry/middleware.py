@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from functools import partial
 from http import HTTPStatus
 
 from anyio import to_thread
@@ -31,15 +32,16 @@ class Watch:
         self._app, self._telemetry = app, telemetry
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            try:
-                await self._app(scope, receive, send)
-            finally:
-                await to_thread.run_sync(self._telemetry.close)
-        elif scope["type"] == "http":
+        if scope["type"] == "http":
             await self._watched(scope, receive, send)
         else:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, partial(self._send_last, send))
+
+    async def _send_last(self, send: Send, message: Message) -> None:
+        # The server ends as soon as it is told that all is over.
+        if message["type"].startswith("lifespan.shutdown"):
+            await to_thread.run_sync(self._telemetry.close)
+        await send(message)
 
     async def _watched(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = _Request(scope, self._telemetry)

@@ -92,7 +92,7 @@ def _indexed(indexes: Mapping[str, Measured]) -> Iterator[Metric]:
 
 def _served(models: Sequence[Models]) -> Iterator[Metric]:
     served = GaugeMetricFamily(
-        "autoglm_model", "1 for each model that is served, with its embedding space.", labels=("model", "space")
+        "autoglm_model_info", "1 for each model that is served, with its embedding space.", labels=("model", "space")
     )
     for name, space in {(model.name, model.space) for several in models for model in several.served}:
         served.add_metric((name, space), 1)
