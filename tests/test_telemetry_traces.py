@@ -154,11 +154,16 @@ def test_as_much_is_recorded_as_settings_say(index: Index) -> None:
         assert collected.spans == []
 
 
-def test_a_collector_that_is_gone_holds_nothing_up(index: Index) -> None:
+def test_a_collector_that_is_gone_holds_nothing_up_and_is_complained_of_once(
+    index: Index, caplog: pytest.LogCaptureFixture
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    with watched(index, TelemetrySettings(traces=f"http://127.0.0.1:{port}/v1/traces")) as (client, _):
-        assert client.get("/live").status_code == 200
+    with watched(index, TelemetrySettings(traces=f"http://me:S3CRET@127.0.0.1:{port}/v1/traces")) as (client, _):
+        for _ in range(600):  # more than are sent at once
+            assert client.get("/live").status_code == 200
+    said = [record.getMessage() for record in caplog.records if record.name.startswith("open_autoglm")]
+    assert said == [f"Traces cannot be sent to 127.0.0.1:{port}: they are lost until it answers."]
 
 
 OFF = """

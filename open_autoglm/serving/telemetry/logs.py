@@ -56,6 +56,8 @@ def configure_logging(settings: TelemetrySettings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+    # It complains anew of every attempt; recording.py says once that a collector cannot be reached.
+    logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
     logging.getLogger(OURS).setLevel(settings.log_level.upper())
 
 

@@ -6,8 +6,11 @@ state, so that two applications in one process do not share a collector.
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Sequence
 from importlib.metadata import version
+from urllib.parse import urlsplit
 
 from ...errors import needing
 from .settings import TelemetrySettings
@@ -18,13 +21,14 @@ with needing("Sending traces", "traces"):
     from opentelemetry import trace
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
     from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
 # A collector that is gone must hold up neither the requests nor the end of the process.
 _SECONDS = 2.0
 _WAITING_SPANS = 8192
+log = logging.getLogger(__name__)
 
 
 class Recording:
@@ -37,8 +41,8 @@ class Recording:
         share = TraceIdRatioBased(settings.trace_share)
         resource = Resource.create({"service.name": settings.service, "service.version": version("open-autoglm")})
         self._provider = TracerProvider(ParentBased(share, remote_parent_sampled=share), resource)
-        exporter = OTLPSpanExporter(settings.traces, timeout=_SECONDS)
-        self._provider.add_span_processor(BatchSpanProcessor(exporter, _WAITING_SPANS))
+        self._collector = _Collector(settings.traces)
+        self._provider.add_span_processor(BatchSpanProcessor(self._collector, _WAITING_SPANS))
         self._tracer = self._provider.get_tracer("open_autoglm.serving")
 
     def start(
@@ -64,7 +68,37 @@ class Recording:
         )
 
     def close(self) -> None:
+        self._collector.hurry()
         self._provider.shutdown()
+
+
+class _Collector(SpanExporter):
+    """Where spans are sent. That it cannot be reached is said once, and that it can be again."""
+
+    def __init__(self, address: str) -> None:
+        self._host = urlsplit(address).netloc.rpartition("@")[2]
+        self._exporter = OTLPSpanExporter(address, timeout=_SECONDS)
+        self._gone = False
+        self._until = float("inf")
+
+    def hurry(self) -> None:
+        """Sends no more once as much time has passed as one attempt may take."""
+        self._until = time.monotonic() + _SECONDS
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        if time.monotonic() > self._until:
+            return SpanExportResult.FAILURE
+        result = self._exporter.export(spans)
+        gone = result is not SpanExportResult.SUCCESS
+        if gone and not self._gone:
+            log.warning("Traces cannot be sent to %s: they are lost until it answers.", self._host)
+        elif self._gone and not gone:
+            log.warning("Traces can be sent to %s again.", self._host)
+        self._gone = gone
+        return result
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
 
 
 class _Recorded:
