@@ -122,5 +122,5 @@ def texts(task: Task) -> list[str]:
 
 def stage_parent(trace: str) -> TraceParent | None:
     """The span that a job names, where that is recorded."""
-    parent = TraceParent.read(trace)
+    parent = TraceParent.read(trace) if trace else None
     return parent if parent is not None and parent.sampled else None
