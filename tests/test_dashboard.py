@@ -1,10 +1,11 @@
-"""Every query of the dashboard and the alerts is PromQL about metrics and labels that a running server really has."""
+"""The dashboard, the alerts and the guide are about metrics, labels and settings that a running server really has."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ from serving_parts import painted_index
 from telemetry_parts import samples, watched
 
 from open_autoglm.cache import CacheSettings, Key, open_cache
+from open_autoglm.serving import TelemetrySettings
 
-DEPLOY = Path(__file__).parent.parent / "deploy"
+ROOT = Path(__file__).parent.parent
+DEPLOY = ROOT / "deploy"
+GUIDE = (ROOT / "docs" / "watch-it.md").read_text(encoding="utf-8")
 DASHBOARD = json.loads((DEPLOY / "grafana" / "open-autoglm.json").read_text(encoding="utf-8"))
 RULES = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yaml").read_text(encoding="utf-8"))["groups"][0]["rules"]
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
@@ -113,6 +117,23 @@ def test_every_metric_of_ours_is_on_the_dashboard(known: Known) -> None:
     assert {
         name for name in ours if name.removesuffix("_total") not in {f.removesuffix("_total") for f in families}
     } == set()
+
+
+def test_the_guide_names_every_metric_with_its_labels(known: Known) -> None:
+    table = dict(re.findall(r"^\| (`autoglm_[^|]*) \|([^|]*)\|", GUIDE, re.MULTILINE))
+    named = {name: set(re.findall(r"`(\w+)`", has)) for names, has in table.items() for name in names.split("`")[1::2]}
+    there = {
+        re.sub("_(bucket|sum|count)$", "", name): labels - {"le"}
+        for name, labels in known.items()
+        if name.startswith("autoglm_") and not name.endswith("_created")
+    }
+    named["autoglm_http_requests_total"].remove("tenant")
+    assert named == there
+
+
+def test_the_guide_names_every_setting_with_its_default() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| `(.+?)` \|", GUIDE.partition("## Settings")[2], re.MULTILINE)
+    assert dict(rows) == {field.name: json.dumps(field.default) for field in fields(TelemetrySettings)}
 
 
 def test_panels_lie_beside_each_other() -> None:
