@@ -90,7 +90,7 @@ def routes(telemetry: Telemetry) -> APIRouter:
 def watched_app(index: Index, settings: TelemetrySettings | None = None) -> tuple[FastAPI, Telemetry]:
     """The page and its API over ``index``, with ``routes``, and what is told of it."""
     telemetry = Telemetry(settings or TelemetrySettings())
-    app = create_app(index, Settings(), telemetry)
+    app = create_app(index, Settings(), telemetry=telemetry)
     app.include_router(routes(telemetry))
     return app, telemetry
 

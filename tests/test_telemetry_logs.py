@@ -30,12 +30,14 @@ import importlib, json, sys
 from pathlib import Path
 from open_autoglm.search import Index
 from open_autoglm.serving import Settings, TelemetrySettings
+from open_autoglm.serving.telemetry import Telemetry
 from serving_parts import ColourModel
 from telemetry_parts import routes
 run = importlib.import_module("open_autoglm.serving.run")
 made = run.create_app
-def create_app(index, settings, telemetry):
-    app = made(index, settings, telemetry)
+def create_app(index, settings, **parts):
+    telemetry = parts.setdefault("telemetry", Telemetry(settings.telemetry))
+    app = made(index, settings, **parts)
     app.include_router(routes(telemetry))
     return app
 run.create_app = create_app

@@ -39,7 +39,7 @@ def run(index: Index, settings: Settings | None = None, cache: PrefixCache | Non
         if settings.open_browser:
             webbrowser.open(address)
         config = uvicorn.Config(
-            create_app(index, settings, telemetry),
+            create_app(index, settings, telemetry=telemetry),
             log_config=None,
             log_level="warning",
             access_log=False,
