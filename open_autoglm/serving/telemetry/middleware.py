@@ -49,11 +49,12 @@ class Watch:
         async def receive_counted() -> Message:
             message = await receive()
             request.received += len(message.get("body", b""))
+            request.hung_up |= message["type"] == "http.disconnect" and not request.replying
             return message
 
         async def send_named(message: Message) -> None:
             if message["type"] == "http.response.start":
-                request.status = message["status"]
+                request.status, request.replying = message["status"], True
                 name = (naming.HEADER.encode(), request.trace_id.encode())
                 message = {**message, "headers": [*message.get("headers", ()), name]}
             request.sent += len(message.get("body", b""))
@@ -62,7 +63,7 @@ class Watch:
         try:
             await self._app(scope, receive_counted, send_named)
         except ClientDisconnect:
-            request.status = _HUNG_UP
+            request.hung_up = True
         except BaseException:
             # Whatever its first line said, the reply is not whole.
             request.status = HTTPStatus.INTERNAL_SERVER_ERROR
@@ -78,6 +79,7 @@ class _Request:
         self._scope, self._telemetry = scope, telemetry
         self._root = scope.get("root_path", "")
         self.status: int = HTTPStatus.INTERNAL_SERVER_ERROR
+        self.replying = self.hung_up = False
         self.received = self.sent = 0
         self._method = labels.method(scope["method"])
         self._span: Span = telemetry.tracing.start(self._method, _caller(scope["headers"]), server=True)
@@ -95,6 +97,8 @@ class _Request:
     def over(self) -> None:
         seconds = time.perf_counter() - self._started
         metrics, settings = self._telemetry.metrics, self._telemetry.settings
+        if self.hung_up:
+            self.status = _HUNG_UP
         metrics.in_flight.dec()
         route = labels.route(self._scope, self._root)
         caller = self._scope["state"].get("caller")
