@@ -26,7 +26,7 @@ EXTRAS = {
     "graph": ("faiss",),
     "openvino": ("onnx", "openvino"),
     "redis": ("redis",),
-    "serve": ("fastapi", "multipart", "python_multipart", "uvicorn"),
+    "serve": ("fastapi", "multipart", "prometheus_client", "psutil", "python_multipart", "structlog", "uvicorn"),
     "train": (
         "accelerate",
         "datasets",
@@ -39,6 +39,7 @@ EXTRAS = {
         "transformers",
         "yaml",
     ),
+    "traces": ("opentelemetry", "opentelemetry.exporter", "opentelemetry.sdk"),
 }
 
 

@@ -25,6 +25,7 @@ from .building import build
 from .comparing import Comparison, by_picture, word_matches
 from .duplicates import THRESHOLD, Duplicates, check_threshold, grouped
 from .facts import Facts
+from .frozen import FILE
 from .gone import refuse_emptied
 from .health import COMPARED, Health, health
 from .ingest import Ingest
@@ -325,6 +326,17 @@ class Index:
         """Measures how fit the index is for searching; asks so many ``queries`` with and without the graph."""
         with self._searching:
             return health(self._store, self._pictures, queries, self._effort)
+
+    def recall(self) -> float | None:
+        """Of the ten best pictures for live queries, the share that searches find; None where that is not known yet.
+
+        It is 1 where there is no graph and every picture is compared.
+        """
+        frozen = self._pictures.frozen
+        if frozen is None:
+            return None if (self._store.path / FILE).exists() else 1.0
+        live = kept(self._store)
+        return live.share if live is not None and live.graph == frozen.token else None
 
     def set_recall_floor(self, share: float) -> None:
         """The recall@10 of live queries, in 0..1, below which the graph is made again, wider. Kept in the index."""

@@ -15,5 +15,6 @@ with needing("The page", "serve"):
 from .app import create_app
 from .run import run
 from .settings import Settings
+from .telemetry import TelemetrySettings
 
-__all__ = ["Settings", "create_app", "run"]
+__all__ = ["Settings", "TelemetrySettings", "create_app", "run"]

@@ -21,6 +21,7 @@ from .fetching import NotFetched
 from .indexes import IndexReadOnly, IndexTaken, IndexUnknown
 from .pictures import PictureGone
 from .schemas import ErrorDetail, ErrorReply, ItemError
+from .telemetry.naming import named
 from .turns import Busy
 from .work import Expired, Overloaded, UnknownModel, WorkerDied
 
@@ -156,4 +157,5 @@ def install(app: FastAPI, headers: Mapping[str, str]) -> None:
     async def unforeseen(request: Request, error: Exception) -> JSONResponse:
         message = "The server failed to answer this request; its log says why."
         # The server hangs up after an exception, so the client must not reuse the connection.
-        return failure(HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError", message, {**headers, "Connection": "close"})
+        headers_now = {**headers, **named(request.scope), "Connection": "close"}
+        return failure(HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError", message, headers_now)

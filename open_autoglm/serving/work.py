@@ -103,7 +103,7 @@ class Job:
     """One item of a request: its task, the served model that is to do it ("" for the default), and for whom.
 
     ``sticky`` is whose requests stay with one version while a rollout runs; ``seconds`` is how long the answer is
-    worth anything: a job that waits longer is given up.
+    worth anything: a job that waits longer is given up. ``trace`` is the W3C traceparent of the span that asks.
     """
 
     task: Task
@@ -111,6 +111,7 @@ class Job:
     caller: Caller = ANONYMOUS
     sticky: str = ""
     seconds: float = 30.0
+    trace: str = ""
 
 
 @dataclass(frozen=True)
@@ -171,13 +172,30 @@ class Expired(Exception):
 
 
 class Observer(Protocol):
-    """Told what serving does, to count and time it."""
+    """Told what serving does, to count and time it.
 
-    def stage(self, name: str, model: str, task: str, seconds: float) -> None:
+    ``trace`` is that of the job, ``traces`` those of a batch's jobs, in any order. ``ended`` is when it was over, as
+    time.time() gives it, and None means now: what a worker did is told only when its answer is there.
+    """
+
+    def stage(
+        self, name: str, model: str, task: str, seconds: float, trace: str = "", ended: float | None = None
+    ) -> None:
         """One item was in a stage for so long: ``queue``, ``decode``, ``inference``, ``encode``."""
 
-    def batch(self, model: str, task: str, size: int) -> None:
-        """So many items ran at once."""
+    def batch(
+        self,
+        model: str,
+        task: str,
+        size: int,
+        seconds: float = 0.0,
+        traces: Sequence[str] = (),
+        ended: float | None = None,
+    ) -> None:
+        """So many items ran at once, for so long."""
 
     def waiting(self, jobs: int) -> None:
         """So many jobs wait now."""
+
+    def restarted(self) -> None:
+        """A worker died and was started again."""

@@ -119,6 +119,10 @@ class InPlace(Index):
     def __len__(self) -> int:
         return self._dataset.count()
 
+    def recall(self) -> float:
+        """1, because every picture is compared."""
+        return 1.0
+
     def info(self) -> dict[str, Any]:
         """What the dataset is: path, pictures, model, space, views, dimension, skipped."""
         facts = self._dataset.facts
