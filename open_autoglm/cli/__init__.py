@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import bundles
+from . import bundles, rollout
 from .arguments import HELP, Verbose
 from .asking import ask
 from .checking import check
@@ -46,6 +46,7 @@ app = typer.Typer(cls=Commands, add_completion=False, pretty_exceptions_enable=F
 for name, command in COMMANDS.items():
     app.command(name)(command)
 app.add_typer(bundles.group, name="bundle")
+app.add_typer(rollout.group, name="rollout")
 
 
 def print_version(wanted: bool) -> None:

@@ -171,9 +171,7 @@ def _offer(shadow: Shadow, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> 
     None of what a worker died of: it would kill three more.
     """
     usable = [
-        (job, outcome)
-        for job, outcome in zip(jobs, outcomes, strict=True)
-        if not isinstance(outcome.error, WorkerDied)
+        (job, outcome) for job, outcome in zip(jobs, outcomes, strict=True) if not isinstance(outcome.error, WorkerDied)
     ]
     if usable:
         shadow.offer(*random.choice(usable))  # noqa: S311
