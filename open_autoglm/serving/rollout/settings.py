@@ -27,7 +27,7 @@ class RolloutSettings:
     waiting: int = 64
     waiting_mb: int = 32
     patience: float = 10.0
-    busy: int = 1
+    busy: int = 4
     seconds: float = 30.0
     probe_queries: int = 4
 
