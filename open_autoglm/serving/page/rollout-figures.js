@@ -33,15 +33,15 @@ export const FIGURES = {
     read: (value) => percent((1 + value) / 2),
     limit: () => 0,
   },
-  "live errors": { title: "People failed, live", help: "Share of people's requests that failed.", read: (value) => percent(-value) },
+  "live errors": { title: "People failed, live", help: "Share of people's requests that failed.", read: (value) => percent(Math.max(0, -value)) },
   "candidate errors": {
     title: "People failed, candidate",
     help: "Before the live version stood in for it.",
-    read: (value) => percent(-value),
+    read: (value) => percent(Math.max(0, -value)),
   },
   "live feedback": { title: "Chosen, live", help: "Mean reciprocal rank of what people chose.", read: points },
   "candidate feedback": { title: "Chosen, candidate", help: "Mean reciprocal rank of what people chose.", read: points },
 };
 
 /** A figure's value in its own unit. */
-export const readable = (name, value) => FIGURES[name].read(value);
+export const readable = (name, value) => FIGURES[name].read(value).replace("-", "−");

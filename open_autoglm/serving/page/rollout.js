@@ -4,7 +4,8 @@ import { chart } from "./rollout-chart.js";
 import { FIGURES, readable } from "./rollout-figures.js";
 
 const EVERY_MS = 2000;
-const TOKEN = "token"; // in this tab alone
+const TOKEN = "open-autoglm-token"; // in this tab alone, and the same as on the search page
+const UNNAMED = ["rule", "anonymous"];
 
 const part = (name) => document.getElementById(name);
 const percent = (share) => `${Math.round(share * 1000) / 10} %`;
@@ -124,7 +125,7 @@ function test(name, figure, moments, rules) {
   between.className = "between";
   const ends = [readable(name, figure.low), readable(name, figure.high)];
   if (!paired && name.endsWith("errors")) ends.reverse();
-  between.textContent = `surely between ${ends[0]} and ${ends[1]}, of ${number(figure.n)}`;
+  between.textContent = `${ends[0]} to ${ends[1]}, over ${number(figure.n)}`;
   const note = document.createElement("p");
   note.className = "note";
   note.textContent = help;
@@ -144,7 +145,7 @@ function decision({ at, kind, by, sentence }) {
   what.textContent = kind[0].toUpperCase() + kind.slice(1);
   what.className = kind.replace(" ", "-");
   const why = document.createElement("p");
-  why.textContent = by === "rule" ? sentence : `${sentence} By ${by}.`;
+  why.textContent = UNNAMED.includes(by) ? sentence : `${sentence} By ${by}.`;
   item.append(when, what, why);
   return item;
 }

@@ -8,8 +8,7 @@ from __future__ import annotations
 from .attendant import Loader
 from .models import Rollout
 from .plan import Plan, Rules
-from .routes import rollout_routes
 from .settings import RolloutSettings
 from .store import Store
 
-__all__ = ["Loader", "Plan", "Rollout", "RolloutSettings", "Rules", "Store", "rollout_routes"]
+__all__ = ["Loader", "Plan", "Rollout", "RolloutSettings", "Rules", "Store"]

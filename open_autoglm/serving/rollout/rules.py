@@ -98,8 +98,8 @@ def _missing(going: Going, figures: Figures, now: float) -> Iterator[str]:
 
 
 def _between(drop: Interval) -> str:
-    return f"{-drop.mean:.3f}, surely between {-drop.high:.3f} and {-drop.low:.3f}"
+    return f"{-drop.mean:.3f}, between {-drop.high:.3f} and {-drop.low:.3f}"
 
 
 def _percent(more: Interval) -> str:
-    return f"{more.mean:.1%}, surely between {more.low:.1%} and {more.high:.1%}"
+    return f"{more.mean:.1%}, between {more.low:.1%} and {more.high:.1%}"
