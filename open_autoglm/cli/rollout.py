@@ -5,7 +5,7 @@ It knows the server's address and what to ask of it; it knows nothing of how a r
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -143,7 +143,6 @@ def asked(address: str, token: str | None, wanted: dict[str, Any] | None = None)
         refuse(f"No server answers at {address} ({error}): start one with 'autoglm serve', or give --address.")
     except ValueError:
         refuse(f"What answers at {address} is no server of rollouts: give another --address.")
-    raise AssertionError
 
 
 def said(reply: httpx.Response, body: Any) -> str:
@@ -154,7 +153,7 @@ def said(reply: httpx.Response, body: Any) -> str:
         return f"The server answered with status {reply.status_code}, and no reason."
 
 
-def refuse(sentence: str) -> None:
+def refuse(sentence: str) -> NoReturn:
     """Ends the command."""
     say(sentence)
     raise typer.Exit(MISTAKE)

@@ -31,6 +31,7 @@ def begin(store: Store, going: Going, bundle: str | None, by: str) -> State:
         bundles = {**state.bundles, going.candidate: bundle} if bundle else state.bundles
         state = replace(state, going=going, bundles=bundles)
         store.put(state)
+        store.forget_tellers()
         live = " and ".join(dict.fromkeys(going.live.values()))
         _note(store, going, "started", by, f"{going.candidate} is compared with {live}, and answers nobody yet.", {})
     return state

@@ -153,7 +153,7 @@ class Rollout:
         }
         if not failed:
             return outcomes
-        with suppress(Overloaded):
+        with suppress(Overloaded, UnknownModel):
             again = await self._inner.answer(list(failed.values()))
             instead = dict(zip(failed, again, strict=True))
             return [instead.get(number, outcome) for number, outcome in enumerate(outcomes)]

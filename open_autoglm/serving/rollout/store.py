@@ -153,6 +153,10 @@ class Store:
         """Whether this is somebody's first feedback of the minute."""
         return self._run("INSERT OR IGNORE INTO told VALUES (?, ?, ?)", rollout, who, minute) == 1
 
+    def forget_tellers(self) -> None:
+        """Who told something in earlier rollouts; what they told stays in the evidence."""
+        self._run("DELETE FROM told")
+
     def _run(self, statement: str, *values: Any) -> int:
         with self._lock:
             return self._database.execute(statement, values).rowcount
