@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from cli_parts import autoglm, document, mistake
 from page_parts import browser as browser
 from page_parts import contrast, pages
 from playwright.sync_api import Browser, Page, expect
@@ -39,23 +38,21 @@ def ask(address: str, count: int) -> None:
             assert client.get("/ask", params={"who": f"person {number}", "about": f"text {number}"}).is_success
 
 
-def autoglm(address: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "COLUMNS": "200"}
-    command = [sys.executable, "-m", "open_autoglm", "rollout", *arguments, "--address", address]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+def command(address: str, *words: str) -> tuple[str, ...]:
+    return ("rollout", *words, "--address", address)
 
 
 def test_the_commands_start_show_and_end_a_rollout(address: str) -> None:
-    started = autoglm(
-        address, "start", "--candidate", "photos@2", "--shadow", "1", "--seconds", "0", "--steps", "10,100"
-    )
-    assert started.returncode == 0, started.stderr
+    plan = ("--candidate", "photos@2", "--shadow", "1", "--seconds", "0", "--steps", "10,100")
+    started = autoglm(*command(address, "start", *plan))
+    assert started.exit_code == 0, started.stderr
     assert "photos@2 answers nobody yet" in started.stdout and "photos is answered by photos@1." in started.stdout
     ask(address, 30)
-    shown = autoglm(address, "status", "--json")
-    assert json.loads(shown.stdout)["rollout"]["plan"]["steps"] == [0.1, 1.0]
-    promoted = autoglm(address, "promote")
-    assert promoted.returncode == 0 and "photos is answered by photos@2." in promoted.stdout
+    shown = document(*command(address, "status"))
+    assert shown["rollout"]["plan"]["steps"] == [0.1, 1.0]
+    assert "failures, candidate less live" in autoglm(*command(address, "status")).stdout
+    promoted = autoglm(*command(address, "promote"))
+    assert promoted.exit_code == 0 and "photos is answered by photos@2." in promoted.stdout
     assert "promoted (anonymous): A person made it live. photos@2 is live." in promoted.stdout
     with httpx.Client(base_url=address) as client:
         assert client.get("/ask", params={"who": "a", "about": "b"}).json()["model"] == "photos@2"
@@ -72,12 +69,11 @@ WRONG = [
 
 
 def test_a_mistake_is_one_sentence_and_exit_code_2(address: str) -> None:
-    for arguments, said in WRONG:
-        done = autoglm(address, *arguments)
-        assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr, done
-        assert done.stderr.count("\n") == 1
-    nobody = autoglm("http://127.0.0.1:9", "status")
-    assert nobody.returncode == 2 and "No server answers at http://127.0.0.1:9" in nobody.stderr
+    for words, said in WRONG:
+        assert said in mistake(*command(address, *words))
+    for nobody in ("http://127.0.0.1:9", "nonsense", "http://[", "http://127.0.0.1:notaport"):
+        assert f"No server answers at {nobody}" in mistake(*command(nobody, "status"))
+    assert "no server of rollouts" in mistake(*command(f"{address}/page/rollout.html#", "status"))
 
 
 def test_the_api_refuses_what_makes_no_sense(address: str) -> None:
@@ -110,7 +106,7 @@ def test_the_page_shows_the_state_the_figures_and_the_decisions(
     address: str, open_page: Callable[..., Page], scheme: str
 ) -> None:
     httpx.post(f"{address}/v1/rollout", json={**PLAN, "requests": 100}).raise_for_status()
-    ask(address, 700)
+    ask(address, 300)
     page = open_page("/rollout", color_scheme=scheme)
     expect(page.get_by_role("heading", level=1)).to_contain_text("photos@2")
     expect(page.locator("#weights li")).to_have_text(["Compared", "1 %", "5 %", "25 %", "50 %", "100 %"])

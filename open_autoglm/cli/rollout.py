@@ -139,7 +139,7 @@ def asked(address: str, token: str | None, wanted: dict[str, Any] | None = None)
         if reply.is_success and isinstance(body, dict) and "decisions" in body:
             return body
         refuse(said(reply, body))
-    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         refuse(f"No server answers at {address} ({error}): start one with 'autoglm serve', or give --address.")
     except ValueError:
         refuse(f"What answers at {address} is no server of rollouts: give another --address.")
