@@ -26,7 +26,7 @@ EXTRAS = {
     "graph": ("faiss",),
     "openvino": ("onnx", "openvino"),
     "redis": ("redis",),
-    "serve": ("fastapi", "multipart", "prometheus_client", "psutil", "python_multipart", "structlog", "uvicorn"),
+    "serve": ("fastapi", "httpx", "multipart", "prometheus_client", "psutil", "python_multipart", "structlog", "uvicorn"),
     "train": (
         "accelerate",
         "datasets",

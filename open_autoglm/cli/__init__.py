@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import bundles, keys
+from . import bundles, keys, rollout
 from .arguments import HELP, Verbose
 from .asking import ask
 from .checking import check
@@ -47,6 +47,7 @@ for name, command in COMMANDS.items():
     app.command(name)(command)
 app.add_typer(bundles.group, name="bundle")
 app.add_typer(keys.group, name="key")
+app.add_typer(rollout.group, name="rollout")
 
 
 def print_version(wanted: bool) -> None:
