@@ -7,7 +7,7 @@ import rego.v1
 default allow := false
 
 allow if {
-	http.method in {"GET", "HEAD"}
+	request.method in {"GET", "HEAD"}
 	open_to_all
 }
 
@@ -20,41 +20,46 @@ result := {"allowed": true} if allow
 
 result := refusal if not allow
 
-refusal := {"allowed": false, "http_status": 403, "headers": {"content-type": "application/json"}, "body": body} if claims
+refusal := {
+	"allowed": false,
+	"http_status": 403,
+	"headers": {"content-type": "application/json"},
+	"body": json.marshal({"error": {"type": "Forbidden", "message": "You may not do this."}}),
+} if {
+	claims
+}
 
 refusal := {
-	"allowed": false, "http_status": 401, "body": unknown_body,
+	"allowed": false,
+	"http_status": 401,
 	"headers": {"content-type": "application/json", "www-authenticate": "Bearer"},
+	"body": json.marshal({"error": {"type": "Unauthorized", "message": "Say who you are: send a token."}}),
 } if {
 	not claims
 }
-
-body := json.marshal({"error": {"message": "You may not do this.", "type": "Forbidden"}})
-
-unknown_body := json.marshal({"error": {
-	"message": "Say who you are: send a token as 'Authorization: Bearer ...'.", "type": "Unauthorized",
-}})
 
 # The same document as in docs/who-may-do-what.md. Envoy sends no body, so that pictures do not pass through here: what
 # only a body names, the model for one, the server asks its policy about itself.
 question := {
 	"action": action,
-	"method": http.method,
+	"method": request.method,
 	"path": path,
 	"caller": {"tenant": tenant, "subject": claims.sub, "scopes": scopes},
 	"resource": {"index": index, "model": "", "tenant": ""},
 }
 
-http := input.attributes.request.http
+request := input.attributes.request.http
 
-path := split(http.path, "?")[0]
+path := split(request.path, "?")[0]
 
 segments := split(trim_prefix(path, "/"), "/")
 
 # What a good token says: from Envoy's own check of it, or where Istio hands it on in a header (see docs/deploy.md).
 claims := input.attributes.metadata_context.filter_metadata["envoy.filters.http.jwt_authn"].token
 
-claims := json.unmarshal(base64url.decode(http.headers[data.edge.claims_header]))
+claims := json.unmarshal(handed_on) if json.is_valid(handed_on)
+
+handed_on := base64url.decode(request.headers[data.edge.claims_header])
 
 tenant := claims[tenant_claim]
 
@@ -88,12 +93,12 @@ action := actions[segments[1]] if segments[0] == "v1"
 
 action := "search" if {
 	indexes
-	http.method in {"GET", "HEAD"}
+	request.method in {"GET", "HEAD"}
 }
 
 action := "write" if {
 	indexes
-	not http.method in {"GET", "HEAD"}
+	not request.method in {"GET", "HEAD"}
 }
 
 indexes if {
