@@ -24,6 +24,7 @@ EXTRAS = {
     "cluster": ("lance", "pyarrow", "ray"),
     "graph": ("faiss",),
     "openvino": ("onnx", "openvino"),
+    "ray": ("aiohttp", "grpc", "ray"),
     "redis": ("redis",),
     "serve": ("fastapi", "multipart", "python_multipart", "uvicorn"),
     "train": (
