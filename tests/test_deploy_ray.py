@@ -34,7 +34,7 @@ import signal, sys
 import ray
 from ray import serve
 from open_autoglm.serving.on_ray import Arguments, application
-ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
 serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
 serve.run(application(Arguments(index=sys.argv[2], settings=sys.argv[3])), name="open-autoglm")
 print("serving", flush=True)

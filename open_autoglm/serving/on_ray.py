@@ -5,15 +5,17 @@ It knows Ray Serve and how a server is put together; it knows nothing of what is
 
 from __future__ import annotations
 
+import logging
+from contextlib import ExitStack
 from pathlib import Path
 
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 
 from ..errors import needing
-from ..search import Index
 from .app import create_app
 from .configuration import read_settings
+from .opening import opened
 from .settings import Settings
 
 with needing("Serving on Ray", "ray"):
@@ -21,6 +23,7 @@ with needing("Serving on Ray", "ray"):
     from ray.serve import Application
 
 NAME = "OpenAutoGLM"  # of the deployment, by which a configuration changes its scaling
+_log = logging.getLogger("open_autoglm.serving")
 
 
 class Arguments(BaseModel):
@@ -28,20 +31,28 @@ class Arguments(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    index: Path
+    index: Path | None = None
     settings: Path | None = None
 
 
 def application(arguments: Arguments) -> Application:
     """What ``serve run open_autoglm.serving.on_ray:application index=...`` runs."""
 
-    # Ray calls a function in each replica, and would send an application that was made already.
+    # Ray calls a function in each replica; an application that was made already would have to be sent there.
     def build() -> FastAPI:
-        # Ray's proxy listens, and on any address of the node; a host or port of the settings means nothing here.
-        settings = read_settings(Settings, arguments.settings, given={"host": "0.0.0.0"})  # noqa: S104
-        settings.access.check_reach("Ray's proxy", True)
-        return create_app(Index.open(arguments.index), settings)
+        return _server(arguments)
 
     deployment = serve.deployment(serve.ingress(build)(), name=NAME)
     bound: Application = deployment.bind()
     return bound
+
+
+def _server(arguments: Arguments) -> FastAPI:
+    # Ray's proxy listens, and on any address of its node, so that a host or port of the settings means nothing here.
+    settings = read_settings(Settings, arguments.settings, given={"host": "0.0.0.0"})  # noqa: S104
+    settings.access.check_reach("Ray's proxy", True)
+    stack = ExitStack()
+    parts = stack.enter_context(opened(arguments.index, settings, None, _log.warning))
+    app = create_app(parts.index, settings, parts.models, parts.index_model, parts.bundles)
+    app.state.open_as_long_as_the_replica_lives = stack
+    return app

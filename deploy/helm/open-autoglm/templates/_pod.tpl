@@ -9,6 +9,7 @@
 {{- /* Envoy marks the host of a copied request, unless it is told not to, as newer versions of Istio do. */ -}}
 {{- if eq .track "candidate" }}{{ range $hosts }}{{ $hosts = append $hosts (printf "%s-shadow" .) }}{{ end }}{{ end -}}
 - {name: AUTOGLM_SERVE_WORKERS__WORKERS, value: {{ $root.Values.server.workers | quote }}}
+- {name: AUTOGLM_SERVE_WORKERS__THREADS, value: {{ $root.Values.server.threads | quote }}}
 - {name: AUTOGLM_SERVE_WORKERS__DRAIN_SECONDS, value: {{ $root.Values.server.drainSeconds | quote }}}
 - {name: AUTOGLM_SERVE_ALLOWED_HOSTS, value: {{ $hosts | uniq | join "," | quote }}}
 {{- if $access.openToAll }}
