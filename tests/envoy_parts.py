@@ -79,13 +79,26 @@ MESSAGES = _messages()
 
 def decide(document: dict[str, Any], data: dict[str, Any] | None = None) -> dict[str, Any]:
     """What the adapter makes of a request as OPA's plugin describes it, by the policy that the server embeds."""
+    result: dict[str, Any] = _engine(document, data).eval_rule("data.open_autoglm_envoy.result")
+    return result
+
+
+def asks(document: dict[str, Any]) -> set[str]:
+    """The action that the policy is asked about for a request; "nothing" for what is open to all."""
+    engine = _engine(document, None)
+    if engine.eval_rule("data.open_autoglm_envoy.open_to_all") is True:
+        return {"nothing"}
+    (values,) = engine.eval_query("data.open_autoglm_envoy.action")["result"]
+    return {one["value"] for one in values["expressions"]}
+
+
+def _engine(document: dict[str, Any], data: dict[str, Any] | None) -> regorus.Engine:
     engine = regorus.Engine()
     for file in (POLICY, ADAPTER):
         engine.add_policy(file.name, file.read_text(encoding="utf-8"))
     engine.add_data(data or {"edge": {}})
     engine.set_input(document)
-    result: dict[str, Any] = engine.eval_rule("data.open_autoglm_envoy.result")
-    return result
+    return engine
 
 
 @dataclass
