@@ -25,6 +25,7 @@ EXTRAS = {
     "cluster": ("lance", "pyarrow", "ray"),
     "graph": ("faiss",),
     "openvino": ("onnx", "openvino"),
+    "ray": ("aiohttp", "grpc", "ray"),
     "redis": ("redis",),
     "serve": ("fastapi", "httpx", "multipart", "prometheus_client", "psutil", "python_multipart", "structlog", "uvicorn"),
     "train": (
