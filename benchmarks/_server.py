@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import subprocess
 import sys
 import time
@@ -61,11 +62,14 @@ class Server:
 @contextmanager
 def server(bundle: str, **workers: Any) -> Iterator[Server]:
     """A server of one bundle with these settings of its workers."""
-    told = json.dumps({"bundles": {bundle: bundle}, "workers": workers})
-    command = [sys.executable, "-W", "ignore", "-m", "open_autoglm.serving.interim", told]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-W", "ignore", "-m", "open_autoglm", "serve", "--model", bundle, "--port", "0"]
+    told = {f"AUTOGLM_SERVE_WORKERS__{name}".upper(): str(value) for name, value in workers.items()}
+    environment = {**os.environ, "AUTOGLM_SERVE_TELEMETRY__LOG_LEVEL": "error", **told}
+    with subprocess.Popen(
+        [*command, "--cache", "off"], stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
         try:
-            address = f"http://127.0.0.1:{int(process.stdout.readline())}"
+            address = next(word for word in process.stdout.readline().split() if word.startswith("http")).rstrip("/")
             while httpx.get(f"{address}/ready", timeout=120).status_code != 200:
                 time.sleep(0.1)
             yield Server(process, address)

@@ -27,7 +27,16 @@ EXTRAS = {
     "openvino": ("onnx", "openvino"),
     "ray": ("aiohttp", "grpc", "ray"),
     "redis": ("redis",),
-    "serve": ("fastapi", "httpx", "multipart", "prometheus_client", "psutil", "python_multipart", "structlog", "uvicorn"),
+    "serve": (
+        "fastapi",
+        "httpx",
+        "multipart",
+        "prometheus_client",
+        "psutil",
+        "python_multipart",
+        "structlog",
+        "uvicorn",
+    ),
     "train": (
         "accelerate",
         "datasets",

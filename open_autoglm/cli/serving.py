@@ -47,6 +47,27 @@ def serve(
     workers: Annotated[
         int | None, typer.Option(min=0, help="Processes that run the models; 0 runs them in this one.")
     ] = None,
+    keys: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            parser=named_path,
+            help="The API keys that are let in, a file of 'autoglm key new'.",
+            show_default=False,
+        ),
+    ] = None,
+    no_access: Annotated[
+        bool, typer.Option("--no-access", help="Let everybody in who reaches the address, on a network too.")
+    ] = False,
+    rollout: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            parser=named_path,
+            help="Let new versions of a model come in step by step, and keep in this file how far they are.",
+            show_default=False,
+        ),
+    ] = None,
     cache: Annotated[
         str | None,
         typer.Option(
@@ -71,12 +92,14 @@ def serve(
       autoglm serve photos.index --open
       autoglm serve --model base=open-autoglm-base --indexes indexes/
       autoglm serve photos.index --settings serve.toml --cache redis://localhost:6379
+      autoglm serve photos.index --host 0.0.0.0 --keys keys.jsonl
     """
     from ..serving import Settings, run
     from ..serving.configuration import read_settings, shown
     from ..serving.opening import opened
 
     given: dict[str, Any] = {"host": host, "port": port, "indexes": indexes, "workers.workers": workers}
+    given |= {"access.keys": keys, "access.off": no_access or None, "rollout.file": rollout}
     given |= {"open_browser": browser or None, "models": named_bundles(model) if model else None}
     known = {name: value for name, value in given.items() if value is not None}
     wanted = read_settings(Settings, settings, given=known)
@@ -84,7 +107,7 @@ def serve(
         for line in shown(wanted):
             say(line)
     with opened(path, wanted, cache, say) as parts:
-        run(parts.index, wanted, models=parts.models, index_model=parts.index_model, bundles=parts.bundles)
+        run(parts, wanted)
 
 
 def named_bundles(texts: list[str]) -> dict[str, str]:

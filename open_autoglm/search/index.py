@@ -293,6 +293,10 @@ class Index:
             raise PictureNotFound(f"There is no picture {id} in the index.")
         return records[id]
 
+    def sample(self, count: int) -> list[Record]:
+        """The records of at most ``count`` pictures, spread over all of them."""
+        return list(self._store.records(self._store.sample(count)).values())
+
     def find(self, path: str | os.PathLike[str]) -> int:
         """The id of the picture that the index has of a file. PictureNotFound where it has none."""
         key = os.fsencode(absolute(path))

@@ -5,8 +5,8 @@ It knows the parts; it knows nothing of ports and processes.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,21 +15,22 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
 from .. import __version__
-from ..bundle import Bundle
-from ..errors import SettingError
-from ..search import Index
 from . import failures
+from .access.install import install as install_access
 from .api import Desk, api, install
-from .direct import Direct, ModelOf
+from .draining import Drain, DrainGate
 from .fetching import Fetcher
 from .guard import HEADERS, Guard
 from .indexes import Shelf
 from .intake import Intake
+from .opening import Opened
+from .readiness import ReadinessCheck
+from .rollout.routes import rollout_routes
 from .sent import SentPictures
 from .service import Service
 from .settings import Settings
+from .telemetry import Watch, metrics_route
 from .tokens import TokenCounts
-from .work import Models
 
 if TYPE_CHECKING:
     from ..runtime.model import Model
@@ -37,51 +38,41 @@ if TYPE_CHECKING:
 _PAGE = Path(__file__).parent / "page"
 
 
-def create_app(
-    index: Index | None,
-    settings: Settings | None = None,
-    models: Models | None = None,
-    index_model: ModelOf | None = None,
-    bundles: Mapping[str, Bundle] | None = None,
-) -> FastAPI:
-    """The page and its API over ``index`` and ``models``, as an ASGI application.
+def create_app(opened: Opened, settings: Settings | None = None) -> FastAPI:
+    """The page and its API over what was opened, as an ASGI application; ``app.state.drain`` closes it to requests.
 
-    ``index_model`` gives a served model by name, as the indexes of a tenant are to use it; ``bundles`` are those of the
-    models by name, whose tokenizers count. Without ``models`` the index's own answers, in this process.
+    Raises SettingError where other machines could reach what nobody guards.
     """
-    settings = settings or Settings()
-    models = models or _own(index)
-
-    def as_index_model(name: str, tenant: str) -> Model:
-        if index_model is not None:
-            return index_model(name, tenant)
-        if index is None:
-            raise LookupError(name)
-        return index.model
+    settings, drain = settings or Settings(), Drain()
+    settings.access.check_reach(settings.host, settings.is_public)
+    models = opened.models
 
     def of_space(space: str, tenant: str) -> Model | None:
         name = next((one.name for one in models.served if one.space == space), None)
-        return as_index_model(name, tenant) if name is not None else None
+        return opened.index_model(name, tenant) if name is not None else None
 
-    shelf = Shelf(settings.indexes, index, of_space, settings.open_indexes)
+    shelf = Shelf(settings.indexes, opened.index, of_space, settings.open_indexes)
     fetcher = Fetcher(settings.fetching, settings.limits.max_bytes)
     desk = Desk(
         models=models,
         service=Service(shelf, settings),
         intake=Intake(settings.requests, settings.limits.max_bytes),
         pictures=SentPictures(fetcher, settings.limits.max_bytes),
-        tokens=TokenCounts(bundles),
+        tokens=TokenCounts(opened.bundle),
         settings=settings,
-        index_model=as_index_model,
+        index_model=opened.index_model,
+        ready=ReadinessCheck(models, draining=lambda: drain.draining),
     )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        try:
+        async with AsyncExitStack() as stack:
+            for running in opened.running:
+                await stack.enter_async_context(running())
+            await stack.enter_async_context(app.state.access)
+            stack.callback(shelf.close)
+            stack.push_async_callback(fetcher.aclose)
             yield
-        finally:
-            await fetcher.aclose()
-            shelf.close()
 
     # The interactive documentation would load its scripts from another host; /openapi.json stays.
     app = FastAPI(
@@ -92,9 +83,16 @@ def create_app(
         lifespan=lifespan,
         redirect_slashes=False,
     )
+    app.state.drain = drain
+    install_access(app, settings.access)
     app.add_middleware(Guard, settings=settings)
+    app.add_middleware(DrainGate, drain=drain)
+    app.add_middleware(Watch, telemetry=opened.telemetry)
     failures.install(app, HEADERS)
     app.include_router(api(desk))
+    app.include_router(metrics_route(opened.telemetry))
+    if opened.rollout is not None:
+        app.include_router(rollout_routes(opened.rollout))
     install(app)
 
     @app.get("/", include_in_schema=False)
@@ -103,9 +101,3 @@ def create_app(
 
     app.mount("/page", StaticFiles(directory=_PAGE))
     return app
-
-
-def _own(index: Index | None) -> Models:
-    if index is None:
-        raise SettingError("There is nothing to serve: give an index or models.")
-    return Direct(lambda: {index.model.name: index.model})

@@ -53,6 +53,6 @@ def _server(arguments: Arguments) -> FastAPI:
     settings.access.check_reach("Ray's proxy", True)
     stack = ExitStack()
     parts = stack.enter_context(opened(arguments.index, settings, None, _log.warning))
-    app = create_app(parts.index, settings, parts.models, parts.index_model, parts.bundles)
+    app = create_app(parts, settings)
     app.state.open_as_long_as_the_replica_lives = stack
     return app

@@ -1,40 +1,52 @@
-"""Opens what is to be served: the models by name, an index, and the cache that they remember in.
+"""Opens what is to be served: the models by name, an index, the cache that they remember in, and rollouts.
 
-It knows bundles, indexes and caches; it knows nothing of HTTP.
+It knows bundles, indexes and caches, and in what order jobs pass through; it knows nothing of HTTP.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..bundle import Bundle
-from ..cache import CacheSettings, PrefixCache, open_cache, remembering
+from ..cache import CacheSettings, open_cache, remembering
 from ..cache.model import DEFAULT_TENANT
-from ..runtime.model import load
 from ..search import Index
-from .direct import Direct, ModelOf
+from .access.caller import Caller
+from .fleet import Fleet
+from .remembered import RememberedModels
+from .rollout import Rollout, Store
 from .settings import Settings
+from .telemetry import Telemetry
 from .work import Models
 
 if TYPE_CHECKING:
     from ..runtime.model import Model
 
 BASE = "open-autoglm-base"
+COMPARED = 200  # pictures of the index that versions of a model rank
+ModelOf = Callable[[str, str], "Model"]  # by the name it is served under, as a tenant is to have it
+Running = Callable[[], AbstractAsyncContextManager[Any]]
 
 
 @dataclass(frozen=True)
 class Opened:
-    """What ``create_app`` is given beside the settings, and the cache that the models remember in."""
+    """What an application is made of beside its settings.
+
+    ``models`` answers the jobs of requests; ``index_model`` gives what an index works with; ``bundle`` gives that
+    of a model, whose tokenizer counts. ``running`` are entered, in order, while the application's event loop runs.
+    """
 
     index: Index | None
     models: Models
     index_model: ModelOf
-    bundles: Mapping[str, Bundle]
-    cache: PrefixCache | None
+    bundle: Callable[[str], Bundle | None] = lambda name: None
+    running: Sequence[Running] = ()
+    telemetry: Telemetry = field(default_factory=Telemetry)
+    rollout: Rollout | None = None
 
 
 @contextmanager
@@ -45,35 +57,59 @@ def opened(path: Path | None, settings: Settings, cache: str | None, say: Callab
     an index the base model is served. Raises BundleError, IndexStoreError, SettingError.
     """
     with ExitStack() as stack:
-        models = {name: load(bundle, limits=settings.limits) for name, bundle in settings.models.items()}
-        index = stack.enter_context(_index(path, models)) if path is not None else None
-        if index is not None and index.model not in models.values():
-            models.setdefault(index.model.name, index.model)
-        if not models:
-            models[BASE] = load(BASE, limits=settings.limits)
+        telemetry = Telemetry(settings.telemetry)
+        stack.callback(telemetry.close)
+        index = stack.enter_context(Index.open(path)) if path is not None else None
+        fleet = _fleet(index, settings, telemetry)
         memory = open_cache(CacheSettings.read(cache))
         if memory is not None:
             stack.enter_context(memory)
+            telemetry.watch_cache(memory)
             for complaint in memory.complaints():
                 say(complaint)
 
+        def version(name: str) -> str:
+            return rollout.versions.live(name, "embeddings") if rollout is not None else name
+
         def of(name: str, tenant: str) -> Model:
-            return models[name] if memory is None else remembering(models[name], memory, tenant)
+            model = fleet.model(version(name), Caller(tenant, "", frozenset()))
+            return model if memory is None else remembering(model, memory, tenant)
 
+        watched = telemetry.watch_models(fleet)
+        remembered: Models = watched if memory is None else RememberedModels(watched, of)
+        rollout = _rollout(remembered, settings, fleet, index)
+        models = rollout or remembered
         if index is not None:
-            name = next(name for name, model in models.items() if model.space == index.model.space)
+            telemetry.watch_index(index)
+            space = index.info()["space"]
+            name = next(one.name for one in models.served if one.space == space)
             index.use(of(name, DEFAULT_TENANT))
-        bundles = {name: model.bundle for name, model in models.items()}
-        yield Opened(index, Direct(lambda: models, of), of, bundles, memory)
+        running: list[Running] = [fleet.running]
+        if rollout is not None:
+            running.append(lambda: rollout)
+        yield Opened(index, models, of, lambda name: fleet.bundles.get(version(name)), running, telemetry, rollout)
 
 
-def _index(path: Path, models: Mapping[str, Model]) -> Index:
-    index = Index.open(path)
-    try:
+def _fleet(index: Index | None, settings: Settings, telemetry: Telemetry) -> Fleet:
+    """The models that are asked for, and the index's own where none of them is of its space."""
+    bundles: dict[str, str | Path] = dict(settings.models)
+    if index is not None:
         space = index.info()["space"]
-        if (model := next((one for one in models.values() if one.space == space), None)) is not None:
-            index.use(model)
-    except BaseException:
-        index.close()
-        raise
-    return index
+        if not any(Bundle.open(bundle).manifest.space == space for bundle in bundles.values()):
+            bundles.setdefault(index.model.name, index.model.bundle.path)
+    return Fleet(bundles or {BASE: BASE}, settings.workers, telemetry, settings.limits)
+
+
+def _rollout(models: Models, settings: Settings, fleet: Fleet, index: Index | None) -> Rollout | None:
+    if settings.rollout is None:
+        return None
+    return Rollout(models, Store(settings.rollout.file), settings.rollout, fleet, lambda: _pictures(index))
+
+
+def _pictures(index: Index | None) -> list[bytes]:
+    """Some pictures of the index, which versions of a model are to rank."""
+    found = []
+    for record in index.sample(COMPARED) if index is not None else ():
+        with suppress(OSError):  # one that was moved meanwhile
+            found.append(record.file.read_bytes())
+    return found

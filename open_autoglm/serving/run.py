@@ -16,43 +16,52 @@ import uvicorn
 from fastapi import FastAPI
 
 from ..errors import SettingError
-from ..search import Index
 from .app import create_app
 from .connection import bounded
+from .draining import DrainingServer
+from .opening import Opened
 from .settings import Settings
+from .telemetry import configure_logging
 
 
-def run(index: Index | None, settings: Settings | None = None, **parts: Any) -> None:
-    """Serve until interrupted; ``parts`` are those of ``create_app``.
-
-    Raises SettingError where the host or port cannot be used.
-    """
+def run(opened: Opened, settings: Settings | None = None) -> None:
+    """Serve what was opened until interrupted. Raises SettingError where the host or port cannot be used."""
     settings = settings or Settings()
+    app = create_app(opened, settings)
     with _listen(settings) as listener:
         address = _address(settings, listener.getsockname()[1])
         sys.stdout.write(f"The page is at {address} (stop it with Ctrl+C)\n")
-        if settings.is_public:
-            sys.stdout.write("It is open to the network: whoever reaches this machine can see its pictures.\n")
+        sys.stdout.write(f"{_openness(settings)}\n")
         sys.stdout.flush()
         if settings.open_browser:
             webbrowser.open(address)
+        configure_logging(settings.telemetry)
         with suppress(KeyboardInterrupt):
-            server(create_app(index, settings, **parts), settings).run(sockets=[listener])
+            server(app, settings).run(sockets=[listener])
 
 
 def server(app: FastAPI, settings: Settings) -> uvicorn.Server:
-    """uvicorn, bounded as the settings say."""
+    """uvicorn, bounded as the settings say, which at a stop first answers what it has."""
     config = uvicorn.Config(
         app,
         http=cast(Any, bounded(settings.requests)),
         ws="none",
-        log_level="warning",
+        log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=5,
     )
-    return uvicorn.Server(config)
+    return DrainingServer(config, app.state.drain, settings.workers.drain_seconds)
+
+
+def _openness(settings: Settings) -> str:
+    """Who is let in."""
+    if settings.access.asks:
+        return "Whoever uses it must show an API key or a token."
+    if settings.is_public:
+        return "It is open to the network: whoever reaches this machine can see its pictures, and nobody is asked."
+    return "Whoever can reach this address may use it: nobody is asked who they are."
 
 
 def _listen(settings: Settings) -> socket.socket:

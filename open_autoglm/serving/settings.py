@@ -16,6 +16,7 @@ from ..runtime.images import ImageLimits
 from .access.settings import AccessSettings
 from .fetching import FetchSettings
 from .limits import RequestLimits
+from .rollout.settings import RolloutSettings
 from .telemetry.settings import TelemetrySettings
 from .workers.settings import WorkerSettings
 
@@ -47,7 +48,8 @@ class Settings:
     ``patience`` the seconds that a search waits for its turn; ``limits`` bound each picture that is sent, and one read
     for a thumbnail; ``requests`` bound what a request may bring, and ``fetching`` says which addresses pictures are
     fetched from, none by default. ``examples`` are suggested on the start page as far as the index has a match.
-    ``workers`` says what runs the models, ``access`` who may do what, and ``telemetry`` what is told of it all.
+    ``workers`` says what runs the models, ``access`` who may do what, ``telemetry`` what is told of it all, and
+    ``rollout``, where it is given, how new versions of a model may come in.
     Raises SettingError.
     """
 
@@ -68,6 +70,7 @@ class Settings:
     workers: WorkerSettings = field(default_factory=WorkerSettings)
     access: AccessSettings = field(default_factory=AccessSettings)
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
+    rollout: RolloutSettings | None = None
 
     def __post_init__(self) -> None:
         if not self.host:

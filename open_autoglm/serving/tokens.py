@@ -5,7 +5,8 @@ It knows bundles' tokenizers; it knows nothing of what texts are for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from tokenizers import Tokenizer
 
@@ -18,17 +19,18 @@ _MOST_CHARACTERS = 50_000
 class TokenCounts:
     """Counts by the name that a model is served under; 0 for one whose tokenizer is not known."""
 
-    def __init__(self, bundles: Mapping[str, Bundle] | None = None) -> None:
-        self._bundles = dict(bundles or {})
-        self._tokenizers: dict[str, tuple[Tokenizer, int]] = {}
+    def __init__(self, bundle: Callable[[str], Bundle | None]) -> None:
+        self._bundle = bundle
+        self._tokenizers: dict[Path, tuple[Tokenizer, int]] = {}
 
     def of(self, model: str, texts: Sequence[str]) -> int:
         """All of them together, each cut where the model cuts it."""
-        if not texts or model not in self._bundles:
+        bundle = self._bundle(model) if texts else None
+        if bundle is None:
             return 0
-        if model not in self._tokenizers:
-            self._tokenizers[model] = _tokenizer(self._bundles[model])
-        tokenizer, most = self._tokenizers[model]
+        if bundle.path not in self._tokenizers:
+            self._tokenizers[bundle.path] = _tokenizer(bundle)
+        tokenizer, most = self._tokenizers[bundle.path]
         encoded = tokenizer.encode_batch_fast([text[:_MOST_CHARACTERS] for text in texts])
         return sum(min(len(one.ids), most) for one in encoded)
 

@@ -119,6 +119,10 @@ class InPlace(Index):
     def __len__(self) -> int:
         return self._dataset.count()
 
+    def sample(self, count: int) -> list[Record]:
+        """None, because the files of a dataset may lie on other machines."""
+        return []
+
     def recall(self) -> float:
         """1, because every picture is compared."""
         return 1.0

@@ -18,6 +18,7 @@ from ..failures import Refusal
 from ..indexes import DEFAULT_INDEX
 from ..intake import Intake
 from ..pictures import PictureGone
+from ..readiness import ReadinessCheck
 from ..sent import SentPictures
 from ..service import Service
 from ..settings import Settings
@@ -61,6 +62,7 @@ class Desk:
     tokens: TokenCounts
     settings: Settings
     index_model: Callable[[str, str], Model]
+    ready: ReadinessCheck
 
     def served(self, name: str) -> Served:
         """The model of that name, "" being the default. Raises UnknownModel."""
