@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import subprocess
@@ -79,8 +80,6 @@ def server(bundle: str, **workers: Any) -> Iterator[Server]:
 
 def bodies(count: int) -> list[bytes]:
     """Requests of one photo each, as JPEG of 640 x 480 in a data: address."""
-    import io
-
     made = []
     for path in sorted(SAMPLES.rglob("*.jpg"))[:count]:
         file = io.BytesIO()

@@ -8,10 +8,11 @@ about 3.3 billion multiplications a picture, to the base tower's 3.6 billion.
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import pre_tokenizers
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizerFast
 
 folder = Path(sys.argv[1])
@@ -29,8 +30,7 @@ pieces = [*alphabet, *(letter + "</w>" for letter in alphabet), "<|startoftext|>
 vocabulary = {piece: number for number, piece in enumerate(pieces)}
 text |= {"vocab_size": len(vocabulary), "bos_token_id": vocabulary[pieces[-2]], "eos_token_id": vocabulary[pieces[-1]]}
 CLIPModel(CLIPConfig(vision_config=vision, text_config=text, projection_dim=512)).save_pretrained(folder)
-plain = Tokenizer(models.BPE(vocabulary, [], unk_token="<|endoftext|>", end_of_word_suffix="</w>"))
-tokenizer = CLIPTokenizerFast(
-    tokenizer_object=plain, bos_token="<|startoftext|>", eos_token="<|endoftext|>", pad_token="<|endoftext|>"
-)
+(folder / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
+(folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
+tokenizer = CLIPTokenizerFast(str(folder / "vocab.json"), str(folder / "merges.txt"))
 CLIPProcessor(CLIPImageProcessor(), tokenizer).save_pretrained(folder)

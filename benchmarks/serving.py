@@ -44,12 +44,13 @@ from open_autoglm.runtime.model import Model
 ROOT = Path(__file__).parent.parent
 PEERS = ROOT / "build" / "serving-peers"
 PACKAGES = (
-    "litserve",
-    "infinity-emb[server,optimum,cache]",
+    "litserve==0.2.19",
+    "infinity-emb[server,optimum,cache]==0.0.78",
     "aiohttp",
     "pillow",
     "sentence-transformers<4",
     "torch==2.13.0",
+    "transformers==4.57.6",
 )
 PATH = "/v1/embeddings"
 CLOSE = 0.002  # two runs of a float graph on other batch sizes differ by less
@@ -144,7 +145,7 @@ def running(name: str, command: Sequence[object], port: int, bodies: list[bytes]
 
 
 def wait_for(server: Server) -> None:
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline and server.process.poll() is None:
         try:
             if ask(server.port, server.bodies[0])[0] == 200:
@@ -175,7 +176,7 @@ def infinity(folder: Path, pictures: Sequence[bytes], model: Model) -> Any:
     quiet = {"HF_HUB_OFFLINE": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0", "DO_NOT_TRACK": "1"}
     subprocess.run([python, ROOT / "benchmarks" / "_serving_clip.py", clip], check=True, env=os.environ | quiet)
     command = [PEERS / "bin" / "infinity_emb", "v2", "--model-id", clip, "--served-model-name", "clip"]
-    command += ["--engine", "torch", "--device", "cpu", "--no-bettertransformer", "--no-compile"]
+    command += ["--engine", "torch", "--device", "cpu", "--no-bettertransformer", "--no-compile", "--no-model-warmup"]
     command += ["--url-prefix", "/v1", "--host", "127.0.0.1", "--port", port]
     bodies = [body({"model": "clip", "input": uri(one), "modality": "image"}) for one in pictures]
     return running("infinity", command, port, bodies, **quiet)

@@ -151,9 +151,8 @@ def test_keys_are_fetched_anew_in_the_background() -> None:
         assert desk.answers.asked == 1
         desk.answers.pause = 0.1
         desk.now += 2.0
-        before = time.perf_counter()
         await desk.tokens.recognise(token())
-        assert time.perf_counter() - before < 0.1  # nobody waited for the fetch
+        assert desk.source._fetching is not None  # nobody waited for it
         await desk.settle()
         assert desk.answers.asked == 2
 
@@ -174,7 +173,7 @@ def test_the_last_good_keys_are_kept_while_the_address_fails(fault: str, caplog:
         with pytest.raises(NoKeys):  # not for ever
             await desk.tokens.recognise(token())
 
-    at_desk(work, jwks_timeout=0.3)
+    at_desk(work, jwks_timeout=1.0)
 
 
 @pytest.mark.parametrize("fault", ["status", "nonsense", "slow"])
@@ -189,7 +188,7 @@ def test_without_keys_nobody_is_let_in_and_the_address_is_not_pestered(fault: st
         desk.now += 31.0
         assert isinstance(await desk.tokens.recognise(token()), Caller)
 
-    at_desk(work, jwks_timeout=0.3)
+    at_desk(work, jwks_timeout=1.0)
 
 
 def break_(answers: Answers, fault: str) -> None:
@@ -198,7 +197,7 @@ def break_(answers: Answers, fault: str) -> None:
     elif fault == "redirect":
         answers.status, answers.headers = 302, {"Location": "http://127.0.0.1:1/"}
     elif fault == "slow":
-        answers.pause = 1.0
+        answers.pause = 2.5
     elif fault == "bomb":
         answers.headers = {"Content-Encoding": "gzip"}
         answers.content = gzip.compress(b'{"keys": [' + b" " * 50_000_000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -207,9 +208,17 @@ def test_an_opa_server_that_is_slow_or_gone_allows_nothing() -> None:
     assert asyncio.run(once(OpaPolicy(address, timeout=1.0))).failed
 
 
-def test_an_opa_server_takes_no_more_connections_than_allowed() -> None:
-    answers = Answers('{"result": true}')
-    answers.pause = 0.1
+def test_an_opa_server_is_asked_over_no_more_connections_than_allowed() -> None:
+    answers, lock, going = Answers(), threading.Lock(), [0, 0]
+
+    def respond(path: str, body: bytes) -> bytes:
+        with lock:
+            going[0] += 1
+            going[1] = max(going)
+        time.sleep(0.05)
+        with lock:
+            going[0] -= 1
+        return b'{"result": true}'
 
     async def many(policy: OpaPolicy) -> list[Decision]:
         try:
@@ -217,11 +226,10 @@ def test_an_opa_server_takes_no_more_connections_than_allowed() -> None:
         finally:
             await policy.close()
 
+    answers.respond = respond
     with web_server(answers) as address:
-        decisions = asyncio.run(many(OpaPolicy(address, timeout=0.25, connections=2)))
-    # Those who wait for a connection wait within the same bound.
-    assert 0 < sum(one.allowed for one in decisions) < 8
-    assert all(one.failed for one in decisions if not one.allowed)
+        decisions = asyncio.run(many(OpaPolicy(address, timeout=30.0, connections=2)))
+    assert all(one.allowed for one in decisions) and answers.asked == 8 and going[1] <= 2
 
 
 async def once(policy: OpaPolicy) -> Decision:

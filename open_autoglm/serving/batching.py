@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 from itertools import count
 
-from ..errors import SettingError
+from ..errors import ImageError, OpenAutoGLMError, SettingError
 from ..runtime.decoding import DEFAULT_LIMITS, ImageLimits
 from .costs import Cost, Pace, cost
 from .lanes import Lane, Lanes, Waiting
@@ -100,10 +100,10 @@ class Scheduler:
         served = self._model(job.model)
         lane = self._lane(served, job)
         weighed = Cost(0, 0)
-        error: Exception | None = self._suspects.refusal(served.name, job.task)
+        error: OpenAutoGLMError | None = self._suspects.refusal(served.name, job.task)
         try:
             weighed = cost(job.task, self._limits)
-        except Exception as found:
+        except ImageError as found:
             error = found
         one = Waiting(job, served, weighed, now, now + job.seconds, loop.create_future(), lane)
         if error is not None:

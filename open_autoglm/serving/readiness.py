@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 
 from ..runtime.recording import SENTENCE
 from .access.caller import Caller
@@ -39,7 +40,7 @@ class ReadinessCheck:
         self._turn = asyncio.Lock()
         self._last = Readiness(False, "The model was not tried yet.")
         self._when = float("-inf")
-        self._picture = small_picture()
+        self._picture, self._numbers = small_picture(), count()
 
     async def __call__(self) -> Readiness:
         """The finding, at most ``keep`` seconds old."""
@@ -67,5 +68,8 @@ class ReadinessCheck:
         return Readiness(True)
 
     def _task(self) -> Task:
-        default = self._models.served[0]
-        return EmbedImage(self._picture) if EmbedImage in default.tasks else EmbedText(SENTENCE)
+        """Never the same twice: a picture that was there when workers died would be held to have killed them."""
+        number = next(self._numbers)
+        if EmbedImage in self._models.served[0].tasks:
+            return EmbedImage(self._picture + number.to_bytes(8, "big"))  # behind its end, where no decoder looks
+        return EmbedText(f"{SENTENCE} {number}")

@@ -55,10 +55,11 @@ def configure_logging(settings: TelemetrySettings) -> None:
     handler.setFormatter(formatter(settings, terminal=sys.stderr.isatty()))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.WARNING)
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    root.setLevel(max(level, logging.WARNING))
     # It complains anew of every attempt; recording.py says once that a collector cannot be reached.
     logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
-    logging.getLogger(OURS).setLevel(settings.log_level.upper())
+    logging.getLogger(OURS).setLevel(level)
 
 
 def formatter(settings: TelemetrySettings, terminal: bool) -> logging.Formatter:

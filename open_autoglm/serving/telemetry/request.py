@@ -22,7 +22,7 @@ class Seen:
     input_tokens: int = 0
     output_tokens: int = 0
     texts: list[str] = field(default_factory=list)
-    _ends: list[Callable[[Attributes], None]] | None = field(default_factory=list)
+    _ends: list[Callable[[Attributes], None]] | None = field(default_factory=list, init=False)
 
     def defer(self, end: Callable[[Attributes], None]) -> None:
         """Calls ``end`` when the request is answered, with what is known only then; at once where it is already."""
