@@ -6,7 +6,7 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,14 @@ class Loading(InProcess):
 
     async def unload(self, name: str) -> None:
         del self.versions[name]
+
+
+class Stale:
+    """Models that still say they serve what they no longer do."""
+
+    def __init__(self, models: InProcess, by_name: Mapping[str, Served]) -> None:
+        self.served = list(by_name.values())
+        self.answer = models.answer
 
 
 def run_model(model: Model) -> Answers:

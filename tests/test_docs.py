@@ -131,6 +131,6 @@ def test_the_commands_of_the_pages_exist_with_their_options() -> None:
     for line in commands():
         first, *rest = shlex.split(line)
         name = f"{first} {rest[0]}" if f"{first} {rest[0]}" in known else first
-        command = known[name].commands[rest[0]] if hasattr(known[name], "commands") else known[name]
+        command = getattr(known[name], "commands", {}).get(rest[0] if rest else "", known[name])
         options = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in rest if re.match(r"--?[a-z]", word)} <= options, line

@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from rollout_parts import InProcess, Loading, by, failing, kinds, quick, rolling, slow, traffic, until, vectors
+from rollout_parts import InProcess, Loading, Stale, by, failing, kinds, quick, rolling, slow, traffic, until, vectors
 
 from open_autoglm.bundle import find_bundle
 from open_autoglm.errors import BundleError, ImageError, SettingError
@@ -227,9 +227,27 @@ async def test_a_bundle_that_cannot_be_loaded_is_rolled_back(file: Path, tmp_pat
 
 async def test_a_candidate_that_is_gone_fails_nobody(file: Path) -> None:
     models = two()
-    async with rolling(models, file, poll=60.0) as rollout:
-        await rollout.start(quick(steps=(1.0,), requests=1, rules=Rules(disagreement=0.9, errors_margin=0.9)), "ada")
-        await rollout.abort("ada")
+    async with rolling(models, file) as rollout:
+        await rollout.start(quick(steps=(1.0,), by_hand=True), "ada")
+        await traffic(rollout, lambda status: status["rollout"]["step"] == 1)
+        assert (await rollout.answer([by("ada")]))[0].model == "photos@2"
+        versions = rollout.versions
+        gone = models.versions.pop("photos@2")
+        rollout._inner = Stale(models, versions.by_name)  # type: ignore[assignment]
+        outcomes = await rollout.answer([by("ada"), Job(EmbedText("x"), model="photos@1")])
+        assert [outcome.model for outcome in outcomes] == ["photos@1", "photos@1"] and not outcomes[0].error
+        status = await until(ended, rollout)
+        assert "not served" in status["decisions"][0]["sentence"]
+        models.versions["photos@2"] = gone
+
+
+async def test_who_asks_for_a_version_gets_that_one_or_its_failure(file: Path) -> None:
+    bad = failing(vectors(), 1.0, RuntimeError("out of memory"))
+    async with rolling(two(bad, space="space-2"), file) as rollout:
+        await rollout.start(quick(), "ada")
+        outcome = (await rollout.answer([Job(EmbedText("x"), model="photos@2")]))[0]
+        assert isinstance(outcome.error, RuntimeError) and outcome.space == "space-2"
+        assert "candidate errors" not in (await rollout.status())["rollout"]["figures"]
 
 
 async def test_feedback_counts_once_a_person_and_minute(file: Path) -> None:

@@ -22,8 +22,8 @@ from open_autoglm.serving.rollout.sequential import Evidence, Interval
 from open_autoglm.serving.rollout.state import Going
 
 REQUESTS = 2_000
-LOOK = 40  # requests between two looks
-SOME = 400  # where 200 runs would take too long
+LOOK = 50  # requests between two looks
+SOME = 300  # where 200 runs would take too long
 Numbers = NDArray[np.float64]
 
 

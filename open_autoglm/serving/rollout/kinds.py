@@ -8,17 +8,34 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, get_args
 
-from ..work import EmbedImage, EmbedQuery, EmbedText, EmbedViews, Task
+from ..work import (
+    Ask,
+    Classify,
+    Describe,
+    EmbedImage,
+    EmbedQuery,
+    EmbedText,
+    EmbedViews,
+    Ground,
+    Match,
+    Task,
+)
 
 Kind = Literal["answers", "embeddings"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-_EMBEDDING = (EmbedImage, EmbedViews, EmbedText, EmbedQuery)
+_OF_TASK: dict[type, Kind] = {
+    **dict.fromkeys((Ask, Classify, Describe, Ground, Match), "answers"),
+    **dict.fromkeys((EmbedImage, EmbedQuery, EmbedText, EmbedViews), "embeddings"),
+}
 
 
-def kind_of(task: Task) -> Kind:
-    """Vectors are compared with others of the same space; an answer stands by itself."""
-    return "embeddings" if isinstance(task, _EMBEDDING) else "answers"
+def kind_of(task: Task) -> Kind | None:
+    """Vectors are compared with others of the same space; an answer stands by itself.
+
+    None for work that belongs to one version, such as a part of its graphs, and can be done by no other.
+    """
+    return _OF_TASK.get(type(task))
 
 
 def public_name(version: str) -> str:

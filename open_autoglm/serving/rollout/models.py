@@ -95,11 +95,14 @@ class Rollout:
         try:
             began = time.monotonic()
             first = await self._answered(assigned, going)
-            outcomes = await self._rescued(assigned, first, going, time.monotonic() - began)
+            chosen = [number for number, job in enumerate(jobs) if job.model in ("", going.public)]
+            outcomes = await self._rescued(assigned, first, going, chosen, time.monotonic() - began)
         finally:
             self._in_flight -= 1
         if shadow:
-            _count(shadow, assigned, first)
+            for number in chosen:
+                died = isinstance(first[number].error, WorkerDied)
+                shadow.answered(assigned[number].model, _failed(first[number]), died)
             if random.random() < going.plan.shadow:  # noqa: S311
                 _offer(shadow, assigned, first)
         return outcomes
@@ -143,13 +146,14 @@ class Rollout:
             return [gone if job.model == going.candidate else next(kept) for job in jobs]
 
     async def _rescued(
-        self, jobs: Sequence[Job], outcomes: list[Outcome], going: Going, passed: float
+        self, jobs: Sequence[Job], outcomes: list[Outcome], going: Going, chosen: Sequence[int], passed: float
     ) -> list[Outcome]:
-        """Outcomes in which the live version stands in where the candidate failed and there is time left."""
+        """The live version stands in where the candidate was ``chosen`` and failed, and there is time left."""
         failed = {
-            number: replace(job, model=going.live[kind_of(job.task)], seconds=job.seconds - passed)
-            for number, (job, outcome) in enumerate(zip(jobs, outcomes, strict=True))
-            if job.model == going.candidate and _failed(outcome) and passed < job.seconds
+            number: replace(jobs[number], model=going.live[kind], seconds=jobs[number].seconds - passed)
+            for number in chosen
+            if jobs[number].model == going.candidate and _failed(outcomes[number]) and passed < jobs[number].seconds
+            if (kind := kind_of(jobs[number].task))
         }
         if not failed:
             return outcomes
@@ -158,11 +162,6 @@ class Rollout:
             instead = dict(zip(failed, again, strict=True))
             return [instead.get(number, outcome) for number, outcome in enumerate(outcomes)]
         return outcomes
-
-
-def _count(shadow: Shadow, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> None:
-    for job, outcome in zip(jobs, outcomes, strict=True):
-        shadow.answered(job.model, _failed(outcome), isinstance(outcome.error, WorkerDied))
 
 
 def _offer(shadow: Shadow, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> None:

@@ -23,7 +23,7 @@ Numbers = NDArray[np.float64]
 # What is staked each time, of what can be lost: large bets find large differences soon, small ones small differences.
 FRACTIONS = 0.9 * 0.5 ** np.arange(8)
 # Finest about 0, where the rules look.
-_STEPS = np.linspace(-1, 1, 403)[1:-1]
+_STEPS = np.linspace(-1, 1, 203)[1:-1]
 VALUES = _STEPS * np.abs(_STEPS)
 _TOGETHER = 32  # factors that are multiplied before a logarithm is taken, which costs more: few enough for a float
 

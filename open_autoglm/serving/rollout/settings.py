@@ -15,14 +15,15 @@ from ...errors import SettingError
 class RolloutSettings:
     """How a server takes part in rollouts.
 
-    ``file`` is the SQLite database of all rollouts, which every process of a service shares. ``poll`` seconds pass
+    ``file`` is the SQLite database of all rollouts, which every process of a service shares; without one, a process
+    keeps its own in memory, and forgets what is live when it stops. ``poll`` seconds pass
     between two looks at it, and so long a process may go on as before. At most ``waiting`` copies wait to be compared,
     for ``patience`` seconds; more are dropped. While more than ``busy`` requests are being answered, none is compared.
     A part of an answer's copy may take ``seconds``. ``probe_queries`` known queries are asked with each comparison.
     Raises SettingError.
     """
 
-    file: Path = Path("rollout.sqlite")
+    file: Path | None = None
     poll: float = 0.5
     waiting: int = 64
     waiting_mb: int = 32

@@ -65,8 +65,9 @@ class Shadow:
 
     def offer(self, job: Job, outcome: Outcome) -> None:
         """Takes a copy of a request that ``job.model`` answered, where there is room; never waits."""
-        live = self._going.live[kind_of(job.task)]
-        if job.model not in (live, self._going.candidate):
+        kind = kind_of(job.task)
+        live = self._going.live[kind] if kind else ""
+        if not kind or job.model not in (live, self._going.candidate):
             return
         other = live if job.model == self._going.candidate else self._going.candidate
         copy = Copy(job, outcome, job.model, other, time.monotonic())

@@ -43,13 +43,16 @@ CREATE TRIGGER IF NOT EXISTS stays BEFORE DELETE ON decisions BEGIN SELECT RAISE
 
 
 class Store:
-    """One connection, for the threads of one process. SettingError where the file cannot be used."""
+    """One connection, for the threads of one process; in memory where no file is given. Raises SettingError."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path | None = None) -> None:
         self._lock = threading.RLock()
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            self._database = sqlite3.connect(file, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            if file is not None:
+                file.parent.mkdir(parents=True, exist_ok=True)
+            self._database = sqlite3.connect(
+                file or ":memory:", timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = FULL")
             self._database.executescript(_SCHEMA)

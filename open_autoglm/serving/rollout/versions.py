@@ -51,7 +51,7 @@ class Versions:
         allowed = going and going.public == public and kind in going.kinds and going.candidate in self.by_name
         if going and allowed and place(going.id, person(job)) < going.weight:
             return going.candidate
-        return self.live(public, kind)
+        return self.live(public, kind or "embeddings")
 
     def served(self) -> Sequence[Served]:
         """Each public name once, with the space of its live version that embeds, and all that its versions do."""
