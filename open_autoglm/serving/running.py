@@ -79,13 +79,26 @@ class Runner(Protocol):
 class Unobserved:
     """An observer that nothing is told to."""
 
-    def stage(self, name: str, model: str, task: str, seconds: float) -> None:
+    def stage(
+        self, name: str, model: str, task: str, seconds: float, trace: str = "", ended: float | None = None
+    ) -> None:
         pass
 
-    def batch(self, model: str, task: str, size: int) -> None:
+    def batch(
+        self,
+        model: str,
+        task: str,
+        size: int,
+        seconds: float = 0.0,
+        traces: Sequence[str] = (),
+        ended: float | None = None,
+    ) -> None:
         pass
 
     def waiting(self, jobs: int) -> None:
+        pass
+
+    def restarted(self) -> None:
         pass
 
 

@@ -34,7 +34,7 @@ async def open_scheduler(
     Raises BundleError and SettingError where one cannot be loaded. At the end what was taken is finished first, for
     as long as the settings say.
     """
-    runner = await _runner(Opening.of(bundles, settings, limits), settings)
+    runner = await _runner(Opening.of(bundles, settings, limits), settings, observer)
     scheduler = Scheduler(runner, settings, observer, limits)
     try:
         yield scheduler
@@ -45,12 +45,12 @@ async def open_scheduler(
             await scheduler.close()
 
 
-async def _runner(opening: Opening, settings: WorkerSettings) -> Runner:
+async def _runner(opening: Opening, settings: WorkerSettings, observer: Observer) -> Runner:
     models = await asyncio.to_thread(opening.models)
     if not settings.workers:
         await asyncio.to_thread(warm, models)
         return ThreadRunner(served(models), Bench(models, opening.decoders))
     spaces = {name: model.space for name, model in models.items()}
-    pool = WorkerPool(served(models), replace(opening, spaces=spaces), settings)
+    pool = WorkerPool(served(models), replace(opening, spaces=spaces), settings, observer)
     await pool.start()
     return pool

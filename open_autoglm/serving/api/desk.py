@@ -22,6 +22,7 @@ from ..readiness import ReadinessCheck
 from ..sent import SentPictures
 from ..service import Service
 from ..settings import Settings
+from ..telemetry import note_tokens
 from ..tokens import TokenCounts
 from ..work import Job, Models, Outcome, Served, Task, UnknownModel
 
@@ -88,6 +89,7 @@ class Desk:
         """
         name = self.served(model).name
         tokens = self.tokens.of(name, texts)
+        note_tokens(input=tokens)
         if model:
             await check(asked.request, asked.caller, asked.action, model=name)
         pictures = sum(hasattr(task, "content") for task in tasks)

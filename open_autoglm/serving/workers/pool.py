@@ -9,8 +9,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from ..running import Batch, Done
-from ..work import Served
+from ..running import UNOBSERVED, Batch, Done
+from ..work import Observer, Served
 from .opening import Opening
 from .process import WorkerProcess
 from .settings import WorkerSettings
@@ -22,9 +22,11 @@ _FIRST_DELAY, _LONGEST_DELAY = 0.2, 30.0  # seconds between attempts to start a 
 class WorkerPool:
     """``running.Runner`` over processes; used on the event loop that it was started on."""
 
-    def __init__(self, served: Sequence[Served], opening: Opening, settings: WorkerSettings) -> None:
+    def __init__(
+        self, served: Sequence[Served], opening: Opening, settings: WorkerSettings, observer: Observer = UNOBSERVED
+    ) -> None:
         self.served, self.parallel = served, settings.workers
-        self._opening, self._settings = opening, settings
+        self._opening, self._settings, self._observer = opening, settings, observer
         self._workers: dict[int, WorkerProcess] = {}
         self._all: set[WorkerProcess] = set()
         self._keepers: list[asyncio.Task[None]] = []
@@ -88,6 +90,7 @@ class WorkerPool:
             await worker.leaving
             why = "died" if worker.gone else "holds more memory than it may"
             _LOG.warning("Worker %d %s; another one is started.", worker.pid, why)
+            self._observer.restarted()
             delay = 0.0 if worker.served_any else min(_LONGEST_DELAY, max(_FIRST_DELAY, 2 * delay))
             await asyncio.sleep(delay)
 
