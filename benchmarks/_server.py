@@ -66,9 +66,7 @@ def server(bundle: str, **workers: Any) -> Iterator[Server]:
     command = [sys.executable, "-W", "ignore", "-m", "open_autoglm", "serve", "--model", bundle, "--port", "0"]
     told = {f"AUTOGLM_SERVE_WORKERS__{name}".upper(): str(value) for name, value in workers.items()}
     environment = {**os.environ, "AUTOGLM_SERVE_TELEMETRY__LOG_LEVEL": "error", **told}
-    with subprocess.Popen(
-        [*command, "--cache", "off"], stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
+    with subprocess.Popen([*command, "--cache", "off"], stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
             address = next(word for word in process.stdout.readline().split() if word.startswith("http")).rstrip("/")
             while httpx.get(f"{address}/ready", timeout=120).status_code != 200:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from direct_models import Direct
 from fastapi import Request
 from serving_parts import serve_app
 
@@ -18,7 +19,7 @@ from open_autoglm.runtime.model import Model
 from open_autoglm.serving import Settings, create_app
 from open_autoglm.serving.access import Caller
 from open_autoglm.serving.access.caller import Permits
-from open_autoglm.serving.direct import Direct
+from open_autoglm.serving.opening import Opened
 from open_autoglm.serving.work import Describe, EmbedImage, EmbedText, Job, Outcome, Served
 
 SAMPLES = Path(__file__).parent.parent / "samples"
@@ -41,9 +42,8 @@ def uri(content: bytes | Path) -> str:
 @contextmanager
 def serve_base(settings: Settings | None = None) -> Iterator[str]:
     """The address of a real server of the base model, with indexes where the settings say."""
-    direct = Direct(lambda: {BASE: base()})
-    app = create_app(None, settings, direct, lambda name, tenant: base(), {BASE: base().bundle})
-    with serve_app(app, settings) as address:
+    opened = Opened(None, Direct(lambda: {BASE: base()}), lambda name, tenant: base(), lambda name: base().bundle)
+    with serve_app(create_app(opened, settings), settings) as address:
         yield address
 
 
@@ -72,7 +72,8 @@ class FakeModels:
 @contextmanager
 def serve_fake(models: FakeModels, settings: Settings | None = None) -> Iterator[str]:
     """The address of a real server over models that only say what they are told."""
-    with serve_app(create_app(None, settings, models), settings) as address:
+    opened = Opened(None, models, lambda name, tenant: base())
+    with serve_app(create_app(opened, settings), settings) as address:
         yield address
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 from anyio import CapacityLimiter, to_thread
 
-from ..errors import OpenAutoGLMError
-from .work import (
+from open_autoglm.errors import OpenAutoGLMError
+from open_autoglm.serving.work import (
     Ask,
     Classify,
     Describe,
@@ -34,7 +34,7 @@ from .work import (
 )
 
 if TYPE_CHECKING:
-    from ..runtime.model import Model
+    from open_autoglm.runtime.model import Model
 
 ModelOf = Callable[[str, str], "Model"]
 WAITING = 256  # jobs

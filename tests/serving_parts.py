@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from direct_models import Direct
 from fastapi import FastAPI
 from PIL import Image
 
@@ -20,6 +21,8 @@ from open_autoglm.runtime.images import ImageLimits, Preprocessing, prepare
 from open_autoglm.runtime.similarity import Cosine, Queries
 from open_autoglm.search import Index
 from open_autoglm.serving import Settings, create_app
+from open_autoglm.serving.draining import Drain
+from open_autoglm.serving.opening import Opened
 from open_autoglm.serving.run import server
 
 WORDS = {"red": (1, 0, 0, 0), "green": (0, 1, 0, 0), "blue": (0, 0, 1, 0)}
@@ -81,16 +84,27 @@ def painted_index(folder: Path) -> Index:
     return index
 
 
+def direct(index: Index | None, model: Any = None, **parts: Any) -> Opened:
+    """An index and a model that answers in this process, the index's own if none is given."""
+
+    def known() -> Any:
+        return model or (index.model if index is not None else None)
+
+    return Opened(index, Direct(lambda: {known().name: known()}), lambda name, tenant: known(), **parts)
+
+
 @contextmanager
 def serve(index: Index | None, settings: Settings | None = None) -> Iterator[str]:
     """The address of a real server on a free loopback port."""
-    with serve_app(create_app(index, settings), settings) as address:
+    with serve_app(create_app(direct(index), settings), settings) as address:
         yield address
 
 
 @contextmanager
 def serve_app(app: FastAPI, settings: Settings | None = None) -> Iterator[str]:
     """The same for any application."""
+    if not hasattr(app.state, "drain"):
+        app.state.drain = Drain()
     running = server(app, settings or Settings())
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})

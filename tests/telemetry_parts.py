@@ -15,7 +15,7 @@ import httpx
 from fastapi import APIRouter, FastAPI, HTTPException, Request
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from prometheus_client.parser import text_string_to_metric_families
-from serving_parts import serve_app
+from serving_parts import direct, serve_app
 
 from open_autoglm.errors import TextError
 from open_autoglm.search import Index
@@ -90,7 +90,7 @@ def routes(telemetry: Telemetry) -> APIRouter:
 def watched_app(index: Index, settings: TelemetrySettings | None = None) -> tuple[FastAPI, Telemetry]:
     """The page and its API over ``index``, with ``routes``, and what is told of it."""
     telemetry = Telemetry(settings or TelemetrySettings())
-    app = create_app(index, Settings(), telemetry=telemetry)
+    app = create_app(direct(index, telemetry=telemetry), Settings())
     app.include_router(routes(telemetry))
     return app, telemetry
 

@@ -17,7 +17,7 @@ import httpx
 import pytest
 from access_parts import Answers, bearer, key_set, opa_stand_in, token, token_settings, web_server
 from cli_parts import AUTOGLM, mistake
-from serving_parts import ColourModel, painted_index, serve
+from serving_parts import ColourModel, direct, painted_index, serve
 
 from open_autoglm.cache import CacheSettings, open_cache
 from open_autoglm.cache.model import remembering
@@ -91,9 +91,9 @@ def test_without_access_everything_answers_as_before(tmp_path: Path) -> None:
 def test_a_public_address_needs_access_or_the_word_that_it_does_not(tmp_path: Path) -> None:
     with painted_index(tmp_path) as index:
         with pytest.raises(SettingError, match=r"access\.keys or access\.jwks.*--no-access"):
-            create_app(index, Settings(host="0.0.0.0"))
-        create_app(index, Settings(host="0.0.0.0", access=AccessSettings(off=True)))
-        create_app(index, Settings(host="0.0.0.0", access=token_settings(tmp_path)))
+            create_app(direct(index), Settings(host="0.0.0.0"))
+        create_app(direct(index), Settings(host="0.0.0.0", access=AccessSettings(off=True)))
+        create_app(direct(index), Settings(host="0.0.0.0", access=token_settings(tmp_path)))
 
 
 def test_the_command_says_who_is_let_in(tmp_path: Path) -> None:

@@ -10,11 +10,10 @@ import httpx
 import pytest
 from api_parts import tenants_by_header
 from PIL import Image
-from serving_parts import COLOURS, ColourModel, painted_index, serve_app
+from serving_parts import COLOURS, ColourModel, direct, painted_index, serve_app
 
 from open_autoglm.search import Index
 from open_autoglm.serving import Settings, create_app
-from open_autoglm.serving.direct import Direct
 from open_autoglm.serving.indexes import Shelf, sent
 from open_autoglm.serving.indexes.names import tenant_folder
 from open_autoglm.serving.indexes.writing import NewPicture, add
@@ -29,9 +28,8 @@ def root(tmp_path: Path) -> Path:
 def client(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
     tenants_by_header(monkeypatch)
     model = ColourModel()
-    models = Direct(lambda: {"colours": model})  # type: ignore[dict-item]
     settings = Settings(indexes=root, open_indexes=2)
-    app = create_app(None, settings, models, lambda name, tenant: model)  # type: ignore[arg-type, return-value]
+    app = create_app(direct(None, model), settings)
     with serve_app(app, settings) as address, httpx.Client(base_url=address) as client:
         yield client
 
@@ -172,7 +170,10 @@ def test_the_index_of_the_command_line_is_the_default_tenants_and_never_written_
     tenants_by_header(monkeypatch)
     with painted_index(tmp_path) as index:
         settings = Settings(indexes=tmp_path / "root")
-        with serve_app(create_app(index, settings), settings) as address, httpx.Client(base_url=address) as client:
+        with (
+            serve_app(create_app(direct(index), settings), settings) as address,
+            httpx.Client(base_url=address) as client,
+        ):
             assert [one["name"] for one in client.get("/v1/indexes").json()["indexes"]] == ["default"]
             for reply in (
                 client.put("/v1/indexes/default", json={}),
@@ -193,7 +194,7 @@ def test_the_index_of_the_command_line_is_the_default_tenants_and_never_written_
 
 
 def test_a_server_without_a_folder_keeps_no_indexes(tmp_path: Path) -> None:
-    with painted_index(tmp_path) as index, serve_app(create_app(index)) as address:
+    with painted_index(tmp_path) as index, serve_app(create_app(direct(index))) as address:
         reply = httpx.put(f"{address}/v1/indexes/shop", json={})
     assert (reply.status_code, "--indexes" in reply.json()["error"]["message"]) == (403, True)
 

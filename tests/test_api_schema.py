@@ -16,11 +16,10 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from serving_parts import ColourModel, painted_index
+from serving_parts import ColourModel, direct, painted_index
 
 from open_autoglm.serving import Settings, create_app
 from open_autoglm.serving.access.caller import Permits
-from open_autoglm.serving.direct import Direct
 
 EXAMPLES = int(os.environ.get("API_EXAMPLES", "5"))  # of each operation; set it higher for a long look
 OPEN = {"/", "/live", "/ready"}
@@ -31,11 +30,8 @@ KEPT = [not_a_server_error, status_code_conformance, content_type_conformance, r
 def app(tmp_path_factory: pytest.TempPathFactory) -> object:
     folder: Path = tmp_path_factory.mktemp("schema")
     model = ColourModel()
-    models = Direct(lambda: {"colours": model})  # type: ignore[dict-item]
     with painted_index(folder) as index:
-        yield create_app(
-            index, Settings(indexes=folder / "root", allowed_hosts=("testserver",)), models, lambda name, tenant: model
-        )  # type: ignore[arg-type, return-value]
+        yield create_app(direct(index, model), Settings(indexes=folder / "root", allowed_hosts=("testserver",)))
 
 
 def test_no_reply_fails_inside_or_is_undocumented(app: object) -> None:

@@ -12,14 +12,14 @@ import typer
 from deploy_parts import KEYS, Resource, only, pod, render, server, variables
 from envoy_parts import asks
 from fastapi.routing import APIRoute
-from open_autoglm.serving.configuration import read_settings
-from serving_parts import painted_index
+from serving_parts import direct, painted_index
 from test_deploy_chart import CASES
 from test_deploy_image import composed, started
 
 from open_autoglm.cli import app
 from open_autoglm.serving import create_app
 from open_autoglm.serving.access.caller import Permits
+from open_autoglm.serving.configuration import read_settings
 from open_autoglm.serving.settings import Settings
 
 SERVE = typer.main.get_command(app).commands["serve"]  # type: ignore[attr-defined]
@@ -70,7 +70,7 @@ def routes_of(router: Any) -> Iterator[APIRoute]:
 
 def test_envoy_asks_about_every_route_as_the_server_does(tmp_path: Path) -> None:
     with painted_index(tmp_path) as index:
-        routes = list(routes_of(create_app(index)))
+        routes = list(routes_of(create_app(direct(index))))
     assert len(routes) > 15
     for one in routes:
         actions = {needed.call.action for needed in one.dependant.dependencies if isinstance(needed.call, Permits)}

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 from PIL import Image
-from serving_parts import COLOURS, painted_index, serve
+from serving_parts import COLOURS, direct, painted_index, serve
 
 from open_autoglm.errors import IndexStoreError, SettingError
 from open_autoglm.runtime.images import ImageLimits
@@ -319,11 +319,11 @@ def test_no_reply_ever_holds_a_traceback(error: Exception, status: int, kind: st
 RUN = """
 import sys
 from pathlib import Path
-from serving_parts import painted_index
+from serving_parts import direct, painted_index
 from open_autoglm.serving import Settings, run
 from open_autoglm.serving.access import AccessSettings
 with painted_index(Path(sys.argv[1])) as index:
-    run(index, Settings(port=0, host=sys.argv[2], access=AccessSettings(off=True)))
+    run(direct(index), Settings(port=0, host=sys.argv[2], access=AccessSettings(off=True)))
 """
 
 
@@ -355,9 +355,9 @@ def test_a_port_in_use_is_one_sentence(index: Index) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(SettingError, match=str(port)):
-            run(index, Settings(port=port))
+            run(direct(index), Settings(port=port))
 
 
 def test_a_host_that_is_not_known_is_one_sentence(index: Index) -> None:
     with pytest.raises(SettingError, match="not known"):
-        run(index, Settings(host="no-such-host.invalid", access=AccessSettings(off=True)))
+        run(direct(index), Settings(host="no-such-host.invalid", access=AccessSettings(off=True)))

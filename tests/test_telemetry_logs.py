@@ -31,18 +31,18 @@ from pathlib import Path
 from open_autoglm.search import Index
 from open_autoglm.serving import Settings, TelemetrySettings
 from open_autoglm.serving.telemetry import Telemetry
-from serving_parts import ColourModel
+from serving_parts import ColourModel, direct
 from telemetry_parts import routes
 run = importlib.import_module("open_autoglm.serving.run")
 made = run.create_app
-def create_app(index, settings, **parts):
-    telemetry = parts.setdefault("telemetry", Telemetry(settings.telemetry))
-    app = made(index, settings, **parts)
-    app.include_router(routes(telemetry))
+def create_app(opened, settings):
+    app = made(opened, settings)
+    app.include_router(routes(opened.telemetry))
     return app
 run.create_app = create_app
+settings = Settings(port=0, telemetry=TelemetrySettings(**json.loads(sys.argv[2])))
 with Index.open(sys.argv[1], ColourModel()) as index:
-    run.run(index, Settings(port=0, telemetry=TelemetrySettings(**json.loads(sys.argv[2]))))
+    run.run(direct(index, telemetry=Telemetry(settings.telemetry)), settings)
 """
 Served = tuple[httpx.Client, Callable[[], str]]
 

@@ -69,7 +69,7 @@ def opened(path: Path | None, settings: Settings, cache: str | None, say: Callab
                 say(complaint)
 
         def version(name: str) -> str:
-            return rollout.versions.live(name, "embeddings") if rollout is not None else name
+            return rollout.versions.live(name, "embeddings")
 
         def of(name: str, tenant: str) -> Model:
             model = fleet.model(version(name), Caller(tenant, "", frozenset()))
@@ -77,17 +77,16 @@ def opened(path: Path | None, settings: Settings, cache: str | None, say: Callab
 
         watched = telemetry.watch_models(fleet)
         remembered: Models = watched if memory is None else RememberedModels(watched, of)
-        rollout = _rollout(remembered, settings, fleet, index)
-        models = rollout or remembered
+        store = Store(settings.rollout.file)
+        stack.callback(store.close)
+        rollout = Rollout(remembered, store, settings.rollout, fleet, lambda: _pictures(index))
         if index is not None:
             telemetry.watch_index(index)
             space = index.info()["space"]
-            name = next(one.name for one in models.served if one.space == space)
+            name = next(one.name for one in rollout.served if one.space == space)
             index.use(of(name, DEFAULT_TENANT))
-        running: list[Running] = [fleet.running]
-        if rollout is not None:
-            running.append(lambda: rollout)
-        yield Opened(index, models, of, lambda name: fleet.bundles.get(version(name)), running, telemetry, rollout)
+        running: list[Running] = [fleet.running, lambda: rollout]
+        yield Opened(index, rollout, of, lambda name: fleet.bundles.get(version(name)), running, telemetry, rollout)
 
 
 def _fleet(index: Index | None, settings: Settings, telemetry: Telemetry) -> Fleet:
@@ -98,12 +97,6 @@ def _fleet(index: Index | None, settings: Settings, telemetry: Telemetry) -> Fle
         if not any(Bundle.open(bundle).manifest.space == space for bundle in bundles.values()):
             bundles.setdefault(index.model.name, index.model.bundle.path)
     return Fleet(bundles or {BASE: BASE}, settings.workers, telemetry, settings.limits)
-
-
-def _rollout(models: Models, settings: Settings, fleet: Fleet, index: Index | None) -> Rollout | None:
-    if settings.rollout is None:
-        return None
-    return Rollout(models, Store(settings.rollout.file), settings.rollout, fleet, lambda: _pictures(index))
 
 
 def _pictures(index: Index | None) -> list[bytes]:

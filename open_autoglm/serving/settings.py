@@ -49,7 +49,7 @@ class Settings:
     for a thumbnail; ``requests`` bound what a request may bring, and ``fetching`` says which addresses pictures are
     fetched from, none by default. ``examples`` are suggested on the start page as far as the index has a match.
     ``workers`` says what runs the models, ``access`` who may do what, ``telemetry`` what is told of it all, and
-    ``rollout``, where it is given, how new versions of a model may come in.
+    ``rollout`` how new versions of a model come in.
     Raises SettingError.
     """
 
@@ -70,7 +70,7 @@ class Settings:
     workers: WorkerSettings = field(default_factory=WorkerSettings)
     access: AccessSettings = field(default_factory=AccessSettings)
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
-    rollout: RolloutSettings | None = None
+    rollout: RolloutSettings = field(default_factory=RolloutSettings)
 
     def __post_init__(self) -> None:
         if not self.host:
