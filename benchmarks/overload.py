@@ -19,7 +19,7 @@ from _record import record
 from _server import LOST, REFUSED, Reply, Server, bodies, client, send, server
 
 CLIENTS, TIMES = 16, 3
-QUEUE_SECONDS = 2.0
+QUEUE_SECONDS = 5.0
 
 
 def main() -> None:

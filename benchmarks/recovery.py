@@ -72,7 +72,7 @@ async def killed(bundle: str, workers: int, rounds: int) -> dict[str, float]:
             await asyncio.sleep(3)
             at = time.perf_counter()
             os.kill(one.workers()[0], signal.SIGKILL)
-            await back(load, at, 30)
+            await back(load, at, 120)
             await asyncio.sleep(2)
             replies = await load.stop()
             gaps.append(min(reply.answered for reply in replies if reply.status == 200 and reply.sent > at) - at)

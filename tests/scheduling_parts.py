@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 from open_autoglm.errors import TextError
+from open_autoglm.runtime.decoding import ImageLimits
+from open_autoglm.serving.access.caller import Caller
+from open_autoglm.serving.batching import Scheduler
 from open_autoglm.serving.running import Batch, Done, ModelFailed, Ran
-from open_autoglm.serving.work import EmbedText, EmbedViews, Served, WorkerDied
+from open_autoglm.serving.work import EmbedText, EmbedViews, Job, Outcome, Served, WorkerDied
+from open_autoglm.serving.workers.settings import WorkerSettings
 
 SAMPLES = Path(__file__).parent.parent / "samples" / "grocery"
 BUNDLE = "open-autoglm-grocery"  # the quickest that embeds pictures and texts
@@ -104,3 +109,31 @@ async def settled() -> None:
 def pictures(count: int) -> Sequence[bytes]:
     """Photos as they are sent."""
     return [path.read_bytes() for path in sorted(SAMPLES.glob("*.jpg"))[:count]]
+
+
+def job(text: str, tenant: str = "a", model: str = "", seconds: float = 30.0) -> Job:
+    return Job(EmbedText(text), model, Caller(tenant, "somebody", frozenset()), seconds=seconds)
+
+
+def made(runner: SteeredRunner, observer: Written | None = None, **settings: Any) -> Scheduler:
+    return Scheduler(runner, WorkerSettings(**settings), observer or Written(), ImageLimits(max_pixels=1_000_000))
+
+
+async def asked(scheduler: Scheduler, *jobs: Job) -> asyncio.Task[list[Outcome]]:
+    """A request that waits."""
+    task = asyncio.ensure_future(scheduler.answer(jobs))
+    await settled()
+    return task
+
+
+async def answered(runner: SteeredRunner, task: asyncio.Task[list[Outcome]]) -> list[Outcome]:
+    """Finishes all that runs until a request has its answer."""
+    while not task.done():
+        if runner.held:
+            runner.finish()
+        await settled()
+    return task.result()
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(work, 20))

@@ -4,58 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine
-from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scheduling_parts import SteeredRunner, Written, pictures, settled, texts
+from scheduling_parts import SteeredRunner, Written, answered, asked, job, made, pictures, run, settled, texts
 
 from open_autoglm.errors import ImageError, SettingError, TextError
-from open_autoglm.runtime.decoding import ImageLimits
 from open_autoglm.serving.access.caller import Caller
-from open_autoglm.serving.batching import Scheduler
 from open_autoglm.serving.running import ModelFailed
 from open_autoglm.serving.work import (
-    EmbedText,
     EmbedViews,
     Expired,
     Job,
-    Outcome,
     Overloaded,
     UnknownModel,
     WorkerDied,
 )
-from open_autoglm.serving.workers.settings import WorkerSettings
-
-
-def job(text: str, tenant: str = "a", model: str = "", seconds: float = 30.0) -> Job:
-    return Job(EmbedText(text), model, Caller(tenant, "somebody", frozenset()), seconds=seconds)
-
-
-def made(runner: SteeredRunner, observer: Written | None = None, **settings: Any) -> Scheduler:
-    return Scheduler(runner, WorkerSettings(**settings), observer or Written(), ImageLimits(max_pixels=1_000_000))
-
-
-async def asked(scheduler: Scheduler, *jobs: Job) -> asyncio.Task[list[Outcome]]:
-    """A request that waits."""
-    task = asyncio.ensure_future(scheduler.answer(jobs))
-    await settled()
-    return task
-
-
-async def answered(runner: SteeredRunner, task: asyncio.Task[list[Outcome]]) -> list[Outcome]:
-    """Finishes all that runs until a request has its answer."""
-    while not task.done():
-        if runner.held:
-            runner.finish()
-        await settled()
-    return task.result()
-
-
-def run(work: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(work, 20))
 
 
 def test_what_waits_runs_together_across_requests_and_an_idle_runner_is_not_kept_waiting() -> None:
@@ -138,6 +101,16 @@ def test_a_picture_that_is_none_never_reaches_the_runner() -> None:
         for content, said in ((b"no picture", "is not a JPEG"), (whole[:200], "cut short"), (b"", "is empty")):
             (outcome,) = await made(runner).answer([Job(EmbedViews(content), caller=caller)])
             assert isinstance(outcome.error, ImageError) and said in str(outcome.error)
+        assert runner.taken == []
+
+    run(work())
+
+
+def test_a_model_is_not_asked_for_what_it_does_not_do() -> None:
+    async def work() -> None:
+        runner = SteeredRunner()
+        (outcome,) = await made(runner).answer([Job(EmbedViews(pictures(1)[0]), "second")])
+        assert isinstance(outcome.error, SettingError) and "second makes no such vectors" in str(outcome.error)
         assert runner.taken == []
 
     run(work())
@@ -294,71 +267,3 @@ def test_closing_fails_what_is_left() -> None:
         assert runner.closed
 
     run(work())
-
-
-REQUESTS = st.lists(
-    st.tuples(
-        st.lists(st.sampled_from("gbuc"), min_size=1, max_size=5),  # what becomes of each item
-        st.sampled_from(["a", "b", "c"]),
-        st.sampled_from(["", "second"]),
-    ),
-    min_size=1,
-    max_size=8,
-)
-STEPS = st.lists(st.sampled_from(["ask", "finish", "die", "cancel"]), min_size=1, max_size=40)
-
-
-@settings(max_examples=150, deadline=None)
-@given(REQUESTS, STEPS, st.integers(1, 3), st.integers(1, 4), st.integers(5, 30), st.randoms(use_true_random=False))
-def test_whatever_happens_no_job_is_lost_doubled_or_given_anothers_answer(
-    requests: list[tuple[list[str], str, str]], steps: list[str], at_once: int, items: int, room: int, random: Any
-) -> None:
-    async def work() -> None:
-        runner = SteeredRunner(at_once)
-        scheduler = made(runner, batch_items=items, queue_items=room)
-        left, going, cancelled = list(enumerate(requests)), {}, set()
-        for step in [*steps, *["ask"] * len(requests)]:
-            if step == "ask" and left:
-                number, (kinds, tenant, model) = left.pop()
-                jobs = [job(f"{kind} {number} {place}", tenant, model) for place, kind in enumerate(kinds)]
-                going[number] = await asked(scheduler, *jobs)
-            elif step in ("finish", "die") and runner.held:
-                getattr(runner, step)()
-            elif step == "cancel" and going:
-                number = random.choice(sorted(going))
-                if going[number].cancel():
-                    cancelled.add(number)
-            await settled()
-        while runner.held:
-            runner.finish()
-            await settled()
-        await scheduler.finish_within(5)
-        for number, task in going.items():
-            kinds, _, model = requests[number]
-            assert task.done()
-            if number in cancelled:
-                continue
-            if isinstance(task.exception(), Overloaded):
-                assert not any(f" {number} " in text for batch in runner.taken for text in texts(batch))
-                continue
-            for place, (kind, outcome) in enumerate(zip(kinds, task.result(), strict=True)):
-                check(runner, f"{kind} {number} {place}", model or "first", outcome)
-        tried = Counter(text for batch in runner.taken for text in texts(batch))
-        together = Counter(text for batch in runner.taken for text in texts(batch) if len(batch.tasks) > 1)
-        assert all(tried[text] <= (2 if text[0] in "uc" and together[text] else 1) for text in tried)
-        assert all(len(batch.tasks) <= items for batch in runner.taken)
-
-    run(work())
-
-
-def check(runner: SteeredRunner, text: str, model: str, outcome: Outcome) -> None:
-    """An outcome is the job's own."""
-    assert outcome.model == model
-    if text in runner.died_of and isinstance(outcome.error, WorkerDied):
-        return
-    if text.startswith("b"):
-        assert str(outcome.error) == f"{text} is bad."
-    elif text.startswith("u"):
-        assert isinstance(outcome.error, ModelFailed)
-    else:
-        assert outcome.get() == f"{model}: {text}"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 from collections.abc import Coroutine
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -224,6 +226,18 @@ def sent(value: Any) -> Any:
 def test_settings_out_of_range_are_refused_in_a_sentence(name: str, value: float) -> None:
     with pytest.raises(SettingError, match=f"^{name} is {value}: it must be "):
         WorkerSettings(**{name: value})
+
+
+def test_the_page_names_every_setting_with_its_default() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "workers-and-limits.md").read_text(encoding="utf-8")
+    told: dict[str, str] = {}
+    for names, default in re.findall(
+        r"^\| (`[a-z_`, ]+`) \| (`[^|]+`|) ?\|", page.partition("## Settings")[2], re.MULTILINE
+    ):
+        told |= dict.fromkeys(re.findall(r"`(\w+)`", names), default.strip("`"))
+    assert {name: float(default) if default else None for name, default in told.items()} == {
+        field.name: field.default for field in fields(WorkerSettings)
+    }
 
 
 def alive(pid: int) -> bool:

@@ -19,8 +19,11 @@ from .lanes import Lane, Lanes, Waiting
 from .running import Batch, Done, ModelFailed, Ran, Runner
 from .suspects import Suspects
 from .work import (
+    Classify,
+    EmbedImage,
     EmbedQuery,
     EmbedText,
+    EmbedViews,
     Expired,
     Job,
     Observer,
@@ -33,6 +36,7 @@ from .work import (
 )
 from .workers.settings import WorkerSettings
 
+_NEED_VECTORS = (EmbedImage, EmbedViews, EmbedText, EmbedQuery, Classify)
 _LONGEST_RETRY = 60.0  # seconds that a refused request is told to stay away, at most
 
 
@@ -102,6 +106,8 @@ class Scheduler:
         lane = self._lane(served, job)
         weighed = Cost(0, 0)
         error: OpenAutoGLMError | None = self._suspects.refusal(served.name, job.task)
+        if isinstance(job.task, _NEED_VECTORS) and type(job.task) not in served.tasks:
+            error = SettingError(f"{served.name} makes no such vectors, and this needs them: choose another model.")
         try:
             weighed = cost(job.task, self._limits)
         except ImageError as found:

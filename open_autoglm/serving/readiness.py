@@ -13,7 +13,7 @@ from itertools import count
 
 from ..runtime.recording import SENTENCE
 from .access.caller import Caller
-from .work import EmbedImage, EmbedText, Expired, Job, Models, Overloaded, Task, WorkerDied
+from .work import Ask, EmbedImage, EmbedText, Expired, Job, Models, Overloaded, Task, WorkerDied
 from .workers.opening import small_picture
 
 _CHECKER = Caller("readiness", "readiness", frozenset())  # a tenant of its own: its turn comes soon
@@ -69,7 +69,8 @@ class ReadinessCheck:
 
     def _task(self) -> Task:
         """Never the same twice: a picture that was there when workers died would be held to have killed them."""
-        number = next(self._numbers)
-        if EmbedImage in self._models.served[0].tasks:
-            return EmbedImage(self._picture + number.to_bytes(8, "big"))  # behind its end, where no decoder looks
-        return EmbedText(f"{SENTENCE} {number}")
+        number, tasks = next(self._numbers), self._models.served[0].tasks
+        picture = self._picture + number.to_bytes(8, "big")  # behind its end, where no decoder looks
+        if EmbedImage in tasks:
+            return EmbedImage(picture)
+        return EmbedText(f"{SENTENCE} {number}") if EmbedText in tasks else Ask(picture, SENTENCE)

@@ -102,6 +102,8 @@ def warm(models: Mapping[str, Model]) -> None:
             model.embed_images([small_picture()])
         if "text" in graphs:
             model.embed_texts([SENTENCE])
+        if model.bundle.manifest.fusion.get("answers"):
+            model.ask(small_picture(), SENTENCE)
 
 
 def small_picture() -> bytes:
