@@ -77,6 +77,7 @@ def main() -> None:
     quick = parser.parse_args().quick
     repeats, seconds, requests = (2, 3.0, 600) if quick else (5, 8.0, 10_000)
     started = time.perf_counter()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Ended."))  # so that no server stays behind
     if not quick:
         install_peers()
     pictures = photos(32)

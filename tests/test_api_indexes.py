@@ -30,7 +30,7 @@ def client(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client
     model = ColourModel()
     settings = Settings(indexes=root, open_indexes=2)
     app = create_app(direct(None, model), settings)
-    with serve_app(app, settings) as address, httpx.Client(base_url=address) as client:
+    with serve_app(app, settings) as address, httpx.Client(base_url=address, timeout=60) as client:
         yield client
 
 
@@ -172,7 +172,7 @@ def test_the_index_of_the_command_line_is_the_default_tenants_and_never_written_
         settings = Settings(indexes=tmp_path / "root")
         with (
             serve_app(create_app(direct(index), settings), settings) as address,
-            httpx.Client(base_url=address) as client,
+            httpx.Client(base_url=address, timeout=60) as client,
         ):
             assert [one["name"] for one in client.get("/v1/indexes").json()["indexes"]] == ["default"]
             for reply in (
@@ -195,7 +195,7 @@ def test_the_index_of_the_command_line_is_the_default_tenants_and_never_written_
 
 def test_a_server_without_a_folder_keeps_no_indexes(tmp_path: Path) -> None:
     with painted_index(tmp_path) as index, serve_app(create_app(direct(index))) as address:
-        reply = httpx.put(f"{address}/v1/indexes/shop", json={})
+        reply = httpx.put(f"{address}/v1/indexes/shop", timeout=60, json={})
     assert (reply.status_code, "--indexes" in reply.json()["error"]["message"]) == (403, True)
 
 

@@ -55,8 +55,8 @@ def test_a_mistake_goes_before_a_fault_of_the_server_so_that_nobody_tries_again_
     with serve_fake(
         FakeModels({EmbedText: WorkerDied("It died."), EmbedImage: ImageError("It is no picture.")})
     ) as address:
-        both = httpx.post(f"{address}/v1/embeddings", json={"input": ["a", uri(BANANA)]})
-        died = httpx.post(f"{address}/v1/embeddings", json={"input": ["a", "b"]})
+        both = httpx.post(f"{address}/v1/embeddings", timeout=60, json={"input": ["a", uri(BANANA)]})
+        died = httpx.post(f"{address}/v1/embeddings", timeout=60, json={"input": ["a", "b"]})
     assert (both.status_code, [one["type"] for one in both.json()["error"]["items"]]) == (
         400,
         ["WorkerDied", "ImageError"],
@@ -98,7 +98,9 @@ def test_two_of_a_kind_are_ranked_by_their_cosine(client: httpx.Client) -> None:
 def test_a_model_that_matches_ranks_by_that() -> None:
     models = FakeModels({Match: np.array([0.25], np.float32)})
     with serve_fake(models) as address:
-        reply = httpx.post(f"{address}/v1/rerank", json={"query": "a", "documents": [uri(LEMON), uri(BANANA)]})
+        reply = httpx.post(
+            f"{address}/v1/rerank", timeout=60, json={"query": "a", "documents": [uri(LEMON), uri(BANANA)]}
+        )
     assert ranked(reply) == ([0, 1], [0.25, 0.25])
 
 
@@ -151,7 +153,7 @@ def test_a_picture_in_a_question_may_be_a_data_uri(client: httpx.Client) -> None
 def test_work_that_a_model_cannot_do_is_refused() -> None:
     with serve_fake(FakeModels({EmbedText: None})) as address:
         for path, body in (("ask", {"question": "a?"}), ("ground", {"text": "a"}), ("classify", {"labels": ["a"]})):
-            reply = httpx.post(f"{address}/v1/{path}", json={"image": uri(BANANA), **body})
+            reply = httpx.post(f"{address}/v1/{path}", timeout=60, json={"image": uri(BANANA), **body})
             assert (reply.status_code, reply.json()["error"]["type"]) == (400, "NotAble")
 
 
@@ -159,9 +161,9 @@ def test_ready_is_red_when_inference_is_dead(client: httpx.Client) -> None:
     assert client.get("/ready").json() == {"status": "ready"}
     for models in (FakeModels({EmbedText: WorkerDied("It died.")}), FakeModels({}, RuntimeError("secret"))):
         with serve_fake(models) as address:
-            reply = httpx.get(f"{address}/ready")
+            reply = httpx.get(f"{address}/ready", timeout=60)
             assert (reply.status_code, reply.json()["error"]["type"]) == (
                 503,
                 "NotReady",
             ) and "secret" not in reply.text
-            assert httpx.get(f"{address}/live").status_code == 200
+            assert httpx.get(f"{address}/live", timeout=60).status_code == 200

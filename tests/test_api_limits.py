@@ -43,7 +43,9 @@ def address() -> Iterator[str]:
 
 
 def embed(address: str, content: bytes) -> httpx.Response:
-    return httpx.post(f"{address}/v1/embeddings", content=content, headers={"Content-Type": "application/json"})
+    return httpx.post(
+        f"{address}/v1/embeddings", timeout=60, content=content, headers={"Content-Type": "application/json"}
+    )
 
 
 def said(reply: httpx.Response) -> tuple[int, str, str]:
@@ -143,7 +145,7 @@ def test_no_more_connections_than_fit(address: str) -> None:
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
         try:
-            if httpx.get(f"{address}/live").status_code == 200:
+            if httpx.get(f"{address}/live", timeout=60).status_code == 200:
                 return
         except httpx.TransportError:
             pass

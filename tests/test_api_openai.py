@@ -226,8 +226,10 @@ def test_a_model_that_is_not_served_is_not_found(client: openai.OpenAI) -> None:
 
 def test_a_chat_of_one_part_has_a_vector(address: str) -> None:
     messages = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": uri(BANANA)}}]}]
-    found = httpx.post(f"{address}/v1/embeddings", json={"messages": messages}).json()["data"][0]["embedding"]
+    found = httpx.post(f"{address}/v1/embeddings", timeout=60, json={"messages": messages}).json()["data"][0][
+        "embedding"
+    ]
     np.testing.assert_allclose(found, base().embed_images([BANANA])[0], atol=1e-3)
     two = [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}]
-    reply = httpx.post(f"{address}/v1/embeddings", json={"messages": two})
+    reply = httpx.post(f"{address}/v1/embeddings", timeout=60, json={"messages": two})
     assert reply.status_code == 400 and "2 texts and pictures" in reply.text

@@ -218,7 +218,7 @@ def test_no_spelling_of_this_machine_is_reached_through_the_api(private: Server,
     settings = Settings(fetching=FetchSettings(enabled=True, ports=(80, 443, private.port)))
     with serve_base(settings) as address:
         body = {"input": [{"image": f"http://{host}:{private.port}/"}]}
-        reply = httpx.post(f"{address}/v1/embeddings", json=body)
+        reply = httpx.post(f"{address}/v1/embeddings", json=body, timeout=60)
     assert (reply.status_code, reply.json()["error"]["type"]) == (400, "NotFetched")
     assert not private.asked
 

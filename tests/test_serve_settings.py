@@ -134,8 +134,8 @@ def test_serve_without_an_index_serves_a_model_and_shows_all_settings(tmp_path: 
     ) as process:
         address = re.search(r"http://\S+/", process.stdout.readline())[0]  # type: ignore[index, union-attr]
         try:
-            assert [one["id"] for one in httpx.get(f"{address}v1/models").json()["data"]] == ["shop"]
-            made = httpx.put(f"{address}v1/indexes/photos", json={"model": "shop"})
+            assert [one["id"] for one in httpx.get(f"{address}v1/models", timeout=60).json()["data"]] == ["shop"]
+            made = httpx.put(f"{address}v1/indexes/photos", timeout=60, json={"model": "shop"})
             assert made.status_code == 201 and (tmp_path / "root" / "default" / "photos.index").is_dir()
         finally:
             process.send_signal(signal.SIGINT)

@@ -100,7 +100,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def _refuse(self, status: HTTPStatus, kind: str, message: str) -> None:
         """Answers what is no request yet, unless an earlier one is being answered, and hangs up."""
         if not self.cycle or self.cycle.response_complete:
-            reply = failure(status, kind, message, {"Connection": "close", "Retry-After": "1"})
+            retry = {"Retry-After": "1"} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
+            reply = failure(status, kind, message, {"Connection": "close", **retry})
             head = [f"HTTP/1.1 {status.value} {status.phrase}".encode("ascii")]
             head += [name + b": " + value for name, value in reply.raw_headers]
             self.transport.write(b"\r\n".join([*head, b"", bytes(reply.body)]))

@@ -164,8 +164,9 @@ async def _parsed(body: bytes, kind: type[Wanted]) -> Wanted:
 
 @asynccontextmanager
 async def _form(request: Request, holding: _Holding, most_files: int) -> AsyncIterator[FormData]:
+    fields = max(_MOST_FIELDS, most_files + 8)  # each file may have a field of its own beside it
     parser = MultiPartParser(
-        request.headers, holding.parts(), max_files=most_files, max_fields=_MOST_FIELDS, max_part_size=_TEXT_BYTES
+        request.headers, holding.parts(), max_files=most_files, max_fields=fields, max_part_size=_TEXT_BYTES
     )
     try:
         form = await parser.parse()

@@ -37,7 +37,7 @@ class Service:
         self._shelf = shelf
         self._settings = settings
         self._turns = Turns(settings.searches, settings.patience)
-        self._writing = Turns(1, settings.patience)
+        self._writing = Turns(settings.searches, settings.patience)
         self._decodes = CapacityLimiter(settings.decodes)
         self._suggesting = anyio.Lock()
         self._examples: dict[str, list[Example]] = {}

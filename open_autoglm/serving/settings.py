@@ -44,7 +44,7 @@ class Settings:
     ``port`` 0 takes any free port. ``allowed_hosts`` are further names under which they may be reached,
     beside the bound host and the loopback names. ``models`` are the bundles to serve by name, the default first;
     ``indexes`` is the folder in which tenants keep indexes of their own, at most ``open_indexes`` of them open at
-    once. ``searches`` and ``decodes`` bound how many searches and how many picture decodings run at once,
+    once. ``searches`` and ``decodes`` bound how many searches, writings and picture decodings run at once,
     ``patience`` the seconds that a search waits for its turn; ``limits`` bound each picture that is sent, and one read
     for a thumbnail; ``requests`` bound what a request may bring, and ``fetching`` says which addresses pictures are
     fetched from, none by default. ``examples`` are suggested on the start page as far as the index has a match.

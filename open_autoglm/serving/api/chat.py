@@ -50,7 +50,7 @@ def routes(desk: Desk) -> APIRouter:
 
 
 async def _answer(desk: Desk, asked: Asked, wanted: ChatRequest) -> ChatReply:
-    named, question = wanted.picture, wanted.question
+    picture, question = wanted.picture, wanted.question
     served = desk.served(wanted.model)
     texts = [question, *(wanted.guided_choice or ())]
     desk.check_texts(texts)
@@ -60,7 +60,7 @@ async def _answer(desk: Desk, asked: Asked, wanted: ChatRequest) -> ChatReply:
         if not question:
             message = f"Ask something about the picture: the model {served.name} does not describe pictures."
             raise Refusal(HTTPStatus.BAD_REQUEST, "RequestError", message)
-    content = await desk.pictures.content(named)
+    content = await desk.pictures.content(picture)
     choices = tuple(wanted.guided_choice) if wanted.guided_choice is not None else None
     task = Describe(content) if describes else Ask(content, question, choices)
     ((outcome,), read) = await desk.answer(asked, wanted.model, [task], texts, wanted.user or "")

@@ -5,16 +5,20 @@ It knows these shapes; it knows nothing of what is done with an item.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
+import anyio
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from ..failures import BadItems, verdict
+from ..failures import BadItems, Refusal, verdict
 from ..schemas import Sent
-from ..sent import is_picture
+from ..sent import ADDRESSES, is_picture
+from ..work import Expired
 from .desk import Desk
 
 
@@ -90,8 +94,33 @@ def item(given: str | Part) -> Item:
 
 
 async def contents(desk: Desk, items: Sequence[Item]) -> list[str | bytes | Exception]:
-    """The text or the picture's bytes of each item, or why it has none."""
-    return [await _content(desk, one) for one in items]
+    """The text or the picture's bytes of each item, or why it has none.
+
+    Raises Refusal where what is fetched for them is too large together, Expired where it takes too long.
+    """
+    found: list[str | bytes | Exception] = []
+    with in_time(desk):
+        room = desk.settings.requests.body_bytes
+        for one in items:
+            content = await _content(desk, one)
+            if one.picture is not None and one.picture.startswith(ADDRESSES) and isinstance(content, bytes):
+                room -= len(content)
+                if room < 0:
+                    message = "The pictures at these addresses are too large together: send fewer in one request."
+                    raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "TooLarge", message)
+            found.append(content)
+    return found
+
+
+@contextmanager
+def in_time(desk: Desk) -> Iterator[None]:
+    """Raises Expired where what is within takes longer than an answer is worth anything."""
+    seconds = desk.settings.requests.seconds
+    try:
+        with anyio.fail_after(seconds):
+            yield
+    except TimeoutError as error:
+        raise Expired(f"The pictures did not arrive within {seconds:g} s.") from error
 
 
 async def _content(desk: Desk, one: Item) -> str | bytes | Exception:
