@@ -73,7 +73,7 @@ def api(service: Service) -> APIRouter:
         """Whether the process answers."""
         return Live()
 
-    @router.get("/v1/info", dependencies=[Depends(permits("models"))])
+    @router.get("/v1/info", dependencies=[Depends(permits("search"))])
     async def info() -> Info:
         """What is served."""
         return await service.info()
