@@ -81,13 +81,13 @@ def painted_index(folder: Path) -> Index:
 
 
 def serve(index: Index, settings: Settings | None = None) -> AbstractContextManager[str]:
-    """The address of a real server of the page on a free loopback port."""
-    return running(create_app(index, settings))
+    """The address of a real server on a free loopback port."""
+    return serve_app(create_app(index, settings), settings)
 
 
 @contextmanager
-def running(app: FastAPI) -> Iterator[str]:
-    """The address of a real server of an application on a free loopback port."""
+def serve_app(app: FastAPI, settings: Settings | None = None) -> Iterator[str]:
+    """The same for any application."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical"))
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -34,7 +34,7 @@ from access_parts import (
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fastapi import Depends, FastAPI, Request
-from serving_parts import painted_index, running, serve
+from serving_parts import painted_index, serve, serve_app
 
 from open_autoglm.serving import Settings
 from open_autoglm.serving.access import Caller, check, permits
@@ -282,7 +282,7 @@ def test_header_injection(served: SimpleNamespace, injected: str) -> None:
 
 def test_names_cannot_write_lines_of_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     app = small_app(tmp_path)
-    with caplog.at_level(logging.INFO, "open_autoglm.access"), running(app) as address:
+    with caplog.at_level(logging.INFO, "open_autoglm.access"), serve_app(app) as address:
         asked = {"index": "a\nrefused search of root: x\x1b[2J", "tenant": "shop"}
         assert httpx.post(f"{address}/v1/named", json=asked, headers=bearer(token())).status_code == 200
         httpx.post(f"{address}/v1/named", json=asked, headers=bearer("x"))
@@ -347,7 +347,7 @@ def small_app(folder: Path) -> FastAPI:
 
 
 def test_other_tenants_resource(tmp_path: Path) -> None:
-    with running(small_app(tmp_path)) as address:
+    with serve_app(small_app(tmp_path)) as address:
         for tenant, status in (("shop", 200), ("rival", 403), ("Shop", 403), ("shop ", 403), ("", 200)):
             body = {"index": "photos", "tenant": tenant}
             assert httpx.post(f"{address}/v1/named", json=body, headers=bearer(token())).status_code == status
@@ -361,7 +361,7 @@ def test_other_tenants_resource(tmp_path: Path) -> None:
 
 
 def test_headers_that_name_a_tenant_mean_nothing(tmp_path: Path) -> None:
-    with running(small_app(tmp_path)) as address:
+    with serve_app(small_app(tmp_path)) as address:
         headers = {**bearer(token()), "X-Tenant": "rival", "X-Forwarded-User": "root", "X-Original-URL": "/"}
         reply = httpx.post(f"{address}/v1/indexes/photos/search?tenant=rival", headers=headers)
         assert reply.json()["tenant"] == "shop"
@@ -374,7 +374,7 @@ def test_an_application_without_a_gate_answers_nothing() -> None:
     async def forgotten(caller: MaySearch) -> dict[str, str]:
         return {"tenant": caller.tenant}
 
-    with running(app) as address:
+    with serve_app(app) as address:
         assert httpx.get(f"{address}/v1/search").status_code == 500
 
 

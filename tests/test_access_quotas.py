@@ -16,7 +16,7 @@ import httpx
 import pytest
 from access_parts import bearer, token, token_settings
 from fastapi import Depends, FastAPI, Request, Response
-from serving_parts import running
+from serving_parts import serve_app
 
 from open_autoglm.errors import SettingError
 from open_autoglm.serving.access import AccessSettings, Caller, Quota, permits, spend
@@ -52,7 +52,7 @@ def embed(address: str, tenant: str = "shop", **cost: int) -> httpx.Response:
 
 def test_a_batch_counts_as_many_single_requests_do(tmp_path: Path) -> None:
     app = application(tmp_path, quota=Quota(pictures_per_day=6))
-    with running(app) as address:
+    with serve_app(app) as address:
         assert [embed(address, "one", pictures=1).status_code for _ in range(7)] == [200] * 6 + [429]
         assert [embed(address, "many", pictures=3).status_code for _ in range(3)] == [200] * 2 + [429]
         assert embed(address, "many", pictures=0).status_code == 200  # what costs nothing goes on
@@ -60,7 +60,7 @@ def test_a_batch_counts_as_many_single_requests_do(tmp_path: Path) -> None:
 
 def test_one_refused_counts_nothing(tmp_path: Path) -> None:
     app = application(tmp_path, quota=Quota(pictures_per_day=6, tokens_per_day=100))
-    with running(app) as address:
+    with serve_app(app) as address:
         assert embed(address, pictures=2, tokens=90).status_code == 200
         assert embed(address, pictures=4, tokens=20).status_code == 429
         assert embed(address, pictures=4, tokens=10).status_code == 200
@@ -68,7 +68,7 @@ def test_one_refused_counts_nothing(tmp_path: Path) -> None:
 
 def test_a_refusal_says_when_to_come_again(tmp_path: Path) -> None:
     app = application(tmp_path, quota=Quota(tokens_per_day=100))
-    with running(app) as address:
+    with serve_app(app) as address:
         assert embed(address, tokens=100).status_code == 200
         reply = embed(address, tokens=50)
     assert reply.status_code == 429 and reply.json()["error"]["type"] == "QuotaExhausted"
@@ -79,7 +79,7 @@ def test_a_refusal_says_when_to_come_again(tmp_path: Path) -> None:
 
 
 def test_what_can_never_be_allowed_says_so(tmp_path: Path) -> None:
-    with running(application(tmp_path, quota=Quota(pictures_per_day=5))) as address:
+    with serve_app(application(tmp_path, quota=Quota(pictures_per_day=5))) as address:
         reply = embed(address, pictures=6)
         assert reply.status_code == 429 and "smaller parts" in reply.json()["error"]["message"]
         assert embed(address, pictures=5).status_code == 200
@@ -87,7 +87,7 @@ def test_what_can_never_be_allowed_says_so(tmp_path: Path) -> None:
 
 def test_every_reply_says_how_much_is_left(tmp_path: Path) -> None:
     quota = Quota(requests_per_second=100, pictures_per_day=9)
-    with running(application(tmp_path, quota=quota)) as address:
+    with serve_app(application(tmp_path, quota=quota)) as address:
         counted = embed(address, pictures=2).headers
         assert counted["ratelimit-policy"] == '"requests-second";q=100;w=1, "pictures-day";q=9;w=86400'
         first, second = counted["ratelimit"].split(", ")
@@ -114,7 +114,7 @@ def test_requests_a_second() -> None:
 
 def test_one_tenant_uses_up_nothing_of_anothers_and_may_have_a_quota_of_its_own(tmp_path: Path) -> None:
     quotas = {"large": Quota(pictures_per_day=5), "free": Quota()}
-    with running(application(tmp_path, quota=Quota(pictures_per_day=1), quotas=quotas)) as address:
+    with serve_app(application(tmp_path, quota=Quota(pictures_per_day=1), quotas=quotas)) as address:
         for tenant, allowed in (("shop", 1), ("rival", 1), ("large", 5), ("free", 7)):
             statuses = [embed(address, tenant, pictures=1).status_code for _ in range(7)]
             assert statuses.count(200) == allowed, tenant
@@ -170,7 +170,7 @@ needs_redis = pytest.mark.skipif(shutil.which("redis-server") is None, reason="r
 def test_servers_that_share_a_redis_count_together(tmp_path: Path, port: int) -> None:
     shared = {"quota": Quota(pictures_per_day=6), "quota_store": f"redis://127.0.0.1:{port}"}
     apps = [application(tmp_path, **shared) for _ in range(2)]
-    with redis_server(tmp_path, port), running(apps[0]) as one, running(apps[1]) as other:
+    with redis_server(tmp_path, port), serve_app(apps[0]) as one, serve_app(apps[1]) as other:
         statuses = [embed(address, pictures=2).status_code for address in (one, other, one, other)]
     assert statuses == [200, 200, 200, 429]
 
