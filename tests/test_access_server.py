@@ -68,10 +68,14 @@ def test_each_scope_reaches_its_own_part(served: SimpleNamespace) -> None:
         return served.client.request(method, path, headers=bearer(token(scope=scope)), **body).status_code
 
     parts = {
-        "search": [("POST", "/v1/search"), ("GET", "/v1/pictures/1"), ("GET", "/v1/pictures/1/thumbnail")],
+        "search": [
+            ("GET", "/v1/info"),
+            ("POST", "/v1/search"),
+            ("GET", "/v1/pictures/1"),
+            ("GET", "/v1/pictures/1/thumbnail"),
+        ],
         "ask": [("POST", "/v1/ask")],
         "ground": [("POST", "/v1/ground")],
-        "models": [("GET", "/v1/info")],
     }
     for scope, own in parts.items():
         for owner, requests in parts.items():
@@ -103,7 +107,7 @@ def test_the_command_says_who_is_let_in(tmp_path: Path) -> None:
 
     with Index.create(tmp_path / "photos.index", load()):
         pass
-    _, secret = new_key(tmp_path / "keys.jsonl", "ci", "shop", ["models"])
+    _, secret = new_key(tmp_path / "keys.jsonl", "ci", "shop", ["search"])
     index = tmp_path / "photos.index"
     assert "--no-access" in mistake("serve", index, "--host", "0.0.0.0", "--port", "0", "--cache", "off")
     assert "contradicts" in mistake("serve", index, "--no-access", "--keys", tmp_path / "keys.jsonl")
@@ -128,7 +132,7 @@ def test_the_command_says_who_is_let_in(tmp_path: Path) -> None:
 
 
 def test_a_key_that_is_revoked_is_refused_within_a_second(tmp_path: Path) -> None:
-    _, secret = new_key(tmp_path / "keys.jsonl", "ci", "shop", ["models"])
+    _, secret = new_key(tmp_path / "keys.jsonl", "ci", "shop", ["search"])
     access = AccessSettings(keys=tmp_path / "keys.jsonl")
     with painted_index(tmp_path) as index, serve(index, Settings(access=access)) as address:
         assert httpx.get(f"{address}/v1/info", headers=bearer(secret)).status_code == 200
@@ -158,7 +162,7 @@ def test_an_opa_server_decides_and_without_it_nobody_is_let_in(tmp_path: Path) -
 
 
 def test_while_the_keys_of_tokens_cannot_be_fetched_keys_still_work(tmp_path: Path) -> None:
-    _, secret = new_key(tmp_path / "keys.jsonl", "ci", "shop", ["models"])
+    _, secret = new_key(tmp_path / "keys.jsonl", "ci", "shop", ["search"])
     answers = Answers(key_set())
     answers.status = 500
     with ExitStack() as stack:
@@ -166,22 +170,22 @@ def test_while_the_keys_of_tokens_cannot_be_fetched_keys_still_work(tmp_path: Pa
         index = stack.enter_context(painted_index(tmp_path))
         access = token_settings(tmp_path, jwks=jwks, keys=tmp_path / "keys.jsonl", jwks_cooldown=0.2)
         address = stack.enter_context(serve(index, Settings(access=access)))
-        assert httpx.get(f"{address}/v1/info", headers=bearer(token(scope="models"))).status_code == 503
+        assert httpx.get(f"{address}/v1/info", headers=bearer(token(scope="search"))).status_code == 503
         assert httpx.get(f"{address}/v1/info", headers=bearer(secret)).status_code == 200
         answers.status = 200
         time.sleep(0.25)
-        assert httpx.get(f"{address}/v1/info", headers=bearer(token(scope="models"))).status_code == 200
+        assert httpx.get(f"{address}/v1/info", headers=bearer(token(scope="search"))).status_code == 200
 
 
 def test_each_decision_is_logged_with_its_parts(served: SimpleNamespace, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "open_autoglm.access"):
-        served.client.get("/v1/info", headers=bearer(token(scope="models")))
         served.client.get("/v1/info", headers=bearer(token(scope="search")))
+        served.client.get("/v1/info", headers=bearer(token(scope="ask")))
         served.client.get("/v1/info")
     allowed, refused, unknown = caplog.records
     assert (allowed.levelname, refused.levelname, unknown.levelname) == ("INFO", "WARNING", "WARNING")
     parts = vars(allowed)
-    assert (parts["who"], parts["tenant"], parts["action"], parts["allowed"]) == ("alice", "shop", "models", True)
+    assert (parts["who"], parts["tenant"], parts["action"], parts["allowed"]) == ("alice", "shop", "search", True)
     assert parts["microseconds"] >= 0 and vars(refused)["allowed"] is False and "policy" in vars(refused)["why"]
     assert vars(unknown)["who"] == "nobody known"
 
@@ -204,11 +208,11 @@ def test_structlog_writes_the_parts_of_a_decision(served: SimpleNamespace) -> No
     log = logging.getLogger("open_autoglm.access")
     log.addHandler(handler)
     try:
-        served.client.get("/v1/info", headers=bearer(token(scope="search")))
+        served.client.get("/v1/info", headers=bearer(token(scope="ask")))
     finally:
         log.removeHandler(handler)
     line = json.loads(written[0])
-    assert (line["who"], line["action"], line["allowed"]) == ("alice", "models", False)
+    assert (line["who"], line["action"], line["allowed"]) == ("alice", "search", False)
 
 
 def test_what_is_remembered_for_one_tenant_is_not_found_for_another() -> None:
@@ -256,7 +260,7 @@ from fastapi import FastAPI
 from open_autoglm.errors import MissingExtra
 from open_autoglm.serving.access import AccessSettings
 from open_autoglm.serving.access.install import install
-for missing in ("jwt", "regopy", "limits"):
+for missing in ("jwt", "limits", "regopy"):
     sys.modules[missing] = None
     install(FastAPI(), AccessSettings())
     try:

@@ -46,7 +46,7 @@ def sign_in(page: Page, shown: str) -> None:
 
 
 def good() -> str:
-    return token(scope="search ask models")
+    return token(scope="search ask")
 
 
 def test_who_is_not_known_sees_the_field_and_nothing_else(page: Page) -> None:
@@ -128,7 +128,7 @@ def test_a_search_in_the_address_is_made_once_one_has_signed_in(browser: Browser
 
 
 def test_a_key_that_is_revoked_meanwhile_asks_to_sign_in_again(page: Page, folder: Path) -> None:
-    _, secret = new_key(folder / "keys.jsonl", "visitor", "shop", ["search", "models"])
+    _, secret = new_key(folder / "keys.jsonl", "visitor", "shop", ["search"])
     time.sleep(0.6)
     sign_in(page, secret)
     search(page, "red")
@@ -141,7 +141,7 @@ def test_a_key_that_is_revoked_meanwhile_asks_to_sign_in_again(page: Page, folde
 
 
 def test_who_may_not_search_is_told_so(page: Page) -> None:
-    sign_in(page, token(scope="models"))
+    sign_in(page, token(scope="ask"))
     search(page, "red")
     expect(page.locator("#message-text")).to_contain_text("lacks the scope")
     expect(page.get_by_role("button", name="Sign out")).to_be_visible()
