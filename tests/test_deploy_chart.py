@@ -39,7 +39,7 @@ CASES: dict[str, Resource] = {
             "env": [{"name": "AUTOGLM_CACHE_SECONDS", "value": "60"}],
         },
         "redis": {"passwordSecret": {"name": "redis"}},
-        "autoscaling": {"metric": {"name": "autoglm_queue_jobs"}},
+        "autoscaling": {"metric": {"name": "autoglm_jobs_waiting"}},
         "metrics": {"serviceMonitor": {"enabled": True, "tokenSecret": {"name": "scrape"}, "labels": {"a": "b"}}},
         "serviceAccount": {"annotations": {"a": "b"}},
         "service": {"annotations": {"a": "b"}},
@@ -149,7 +149,7 @@ def test_indexes_of_ones_own_have_one_writer() -> None:
 def test_scaling_looks_at_the_processor_and_at_a_metric() -> None:
     metrics = only(render(CASES["everything set"]), "HorizontalPodAutoscaler")["spec"]["metrics"]
     assert [one["type"] for one in metrics] == ["ContainerResource", "Pods"]
-    assert metrics[1]["pods"]["metric"]["name"] == "autoglm_queue_jobs"
+    assert metrics[1]["pods"]["metric"]["name"] == "autoglm_jobs_waiting"
     assert "replicas" not in only(render(KEYS), "Deployment")["spec"]
 
 
