@@ -63,7 +63,7 @@ class Load:
 
 async def killed(bundle: str, workers: int, rounds: int) -> dict[str, float]:
     """Seconds until answers come again after SIGKILL of a worker, and what failed."""
-    photos, gaps, failed, wrong = bodies(48), [], [], 0
+    photos, gaps, failed, late, wrong = bodies(48), [], [], 0, 0
     with server(bundle, workers=workers, queue_seconds=PATIENT) as one:
         for _ in range(rounds):
             while len(one.workers()) < workers:
@@ -78,12 +78,13 @@ async def killed(bundle: str, workers: int, rounds: int) -> dict[str, float]:
             gaps.append(min(reply.answered for reply in replies if reply.status == 200 and reply.sent > at) - at)
             bad = [reply for reply in replies if reply.status != 200]
             failed.append(sum(reply.status == 503 for reply in bad))
-            # What was not in that worker's hands at that moment, or failed otherwise than with 503.
-            wrong += sum(reply.status != 503 or reply.sent > at or reply.answered > at + 1 for reply in bad)
+            late += sum(reply.status == 503 and reply.sent > at for reply in bad)
+            wrong += sum(reply.status != 503 for reply in bad)
     return {
         "back_after_seconds_median": statistics.median(gaps),
         "back_after_seconds_most": max(gaps),
         "failed_503_most": max(failed),
+        "failed_503_though_sent_later": late,
         "failed_otherwise": wrong,
     }
 
