@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 import open_autoglm
 from open_autoglm.evaluation.agreement import rank_biased_overlap
-from open_autoglm.serving.access.caller import Caller
+from open_autoglm.serving.caller import Caller
 from open_autoglm.serving.rollout import Plan, Rollout, RolloutSettings, Store
 from open_autoglm.serving.rollout.figures import AGREEMENT, ERRORS, LATENCY, PROBE, fresh, intervals
 from open_autoglm.serving.rollout.routes import rollout_routes

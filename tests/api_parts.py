@@ -18,7 +18,7 @@ import open_autoglm
 from open_autoglm.runtime.model import Model
 from open_autoglm.serving import Settings, create_app
 from open_autoglm.serving.access import Caller
-from open_autoglm.serving.access.caller import Permits
+from open_autoglm.serving.access.permits import Permits
 from open_autoglm.serving.opening import Opened
 from open_autoglm.serving.work import Describe, EmbedImage, EmbedText, Job, Outcome, Served
 

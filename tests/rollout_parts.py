@@ -21,7 +21,7 @@ from open_autoglm.runtime.answers import Answer
 from open_autoglm.runtime.model import Model
 from open_autoglm.runtime.similarity import Queries
 from open_autoglm.serving import Settings, failures
-from open_autoglm.serving.access.caller import Caller
+from open_autoglm.serving.caller import Caller
 from open_autoglm.serving.guard import HEADERS, Guard
 from open_autoglm.serving.rollout import Plan, Rollout, RolloutSettings, Store
 from open_autoglm.serving.rollout.routes import rollout_routes

@@ -23,7 +23,7 @@ from open_autoglm.search import Index
 from open_autoglm.serving import Settings, create_app
 from open_autoglm.serving.draining import Drain
 from open_autoglm.serving.opening import Opened
-from open_autoglm.serving.run import server
+from open_autoglm.serving.server import server
 
 WORDS = {"red": (1, 0, 0, 0), "green": (0, 1, 0, 0), "blue": (0, 0, 1, 0)}
 COLOURS = {"red": (220, 20, 30), "green": (20, 190, 60), "blue": (25, 60, 210)}

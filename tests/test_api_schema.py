@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
 from serving_parts import ColourModel, direct, painted_index
 
 from open_autoglm.serving import Settings, create_app
-from open_autoglm.serving.access.caller import Permits
+from open_autoglm.serving.access.permits import Permits
 
 EXAMPLES = int(os.environ.get("API_EXAMPLES", "5"))  # of each operation; set it higher for a long look
 OPEN = {"/", "/live", "/ready"}

@@ -9,7 +9,7 @@ import pytest
 from scheduling_parts import SteeredRunner, Written, answered, asked, job, made, pictures, run, settled, texts
 
 from open_autoglm.errors import ImageError, SettingError, TextError
-from open_autoglm.serving.access.caller import Caller
+from open_autoglm.serving.caller import Caller
 from open_autoglm.serving.running import ModelFailed
 from open_autoglm.serving.work import (
     EmbedViews,

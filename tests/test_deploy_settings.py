@@ -18,7 +18,7 @@ from test_deploy_image import composed, started
 
 from open_autoglm.cli import app
 from open_autoglm.serving import create_app
-from open_autoglm.serving.access.caller import Permits
+from open_autoglm.serving.access.permits import Permits
 from open_autoglm.serving.configuration import read_settings
 from open_autoglm.serving.settings import Settings
 

@@ -33,7 +33,7 @@ from open_autoglm.serving import Settings, TelemetrySettings
 from open_autoglm.serving.telemetry import Telemetry
 from serving_parts import ColourModel, direct
 from telemetry_parts import routes
-run = importlib.import_module("open_autoglm.serving.run")
+run = importlib.import_module("open_autoglm.serving.server")
 made = run.create_app
 def create_app(opened, settings):
     app = made(opened, settings)

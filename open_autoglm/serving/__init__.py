@@ -1,20 +1,36 @@
-"""The page and its API over one index: the search, the pictures, and the guard around them.
+"""The page and its API over models and indexes: search, pictures, answers, and the guard around them.
 
-It knows the index's face and safe picture intake; it knows nothing of embedding or storage.
+Each name is loaded when first used, as the processes that run models need none of them.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from ..errors import needing
 
-with needing("The page", "serve"):
-    import fastapi as _fastapi  # noqa: F401
-    import python_multipart as _python_multipart  # noqa: F401
-    import uvicorn as _uvicorn  # noqa: F401
+if TYPE_CHECKING:
+    from .app import create_app
+    from .opening import Opened, opened
+    from .server import run
+    from .settings import Settings
+    from .telemetry import TelemetrySettings
 
-from .app import create_app
-from .run import run
-from .settings import Settings
-from .telemetry import TelemetrySettings
+__all__ = ["Opened", "Settings", "TelemetrySettings", "create_app", "opened", "run"]
 
-__all__ = ["Settings", "TelemetrySettings", "create_app", "run"]
+_HOMES = {
+    "Opened": ".opening",
+    "Settings": ".settings",
+    "TelemetrySettings": ".telemetry",
+    "create_app": ".app",
+    "opened": ".opening",
+    "run": ".server",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    with needing("The page", "serve"):
+        return getattr(import_module(_HOMES[name], __name__), name)

@@ -85,8 +85,8 @@ def create_app(opened: Opened, settings: Settings | None = None) -> FastAPI:
     )
     app.state.drain = drain
     install_access(app, settings.access)
-    app.add_middleware(Guard, settings=settings)
     app.add_middleware(DrainGate, drain=drain)
+    app.add_middleware(Guard, settings=settings)
     app.add_middleware(Watch, telemetry=opened.telemetry)
     failures.install(app, HEADERS)
     app.include_router(api(desk))

@@ -217,7 +217,7 @@ class Scheduler:
 
     def _came_back(self, one: Waiting, ran: Ran, beside_others: bool) -> None:
         ended = time.time()
-        for stage, seconds in reversed(ran.stages.items()):
+        for stage, seconds in reversed(list(ran.stages.items())):
             self._observer.stage(stage, one.lane.model, one.lane.kind.__name__, seconds, one.job.trace, ended)
             ended -= seconds
         if one.outcome.done():  # it expired, or nobody waits for it any more

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..bundle import Bundle
 from ..runtime.decoding import DEFAULT_LIMITS, ImageLimits
-from .access.caller import ANONYMOUS, Caller
+from .caller import ANONYMOUS, Caller
 from .running import UNOBSERVED
 from .scheduled import ScheduledModel
 from .served import ServedModels

@@ -15,7 +15,7 @@ from ..bundle import Bundle
 from ..cache import CacheSettings, open_cache, remembering
 from ..cache.model import DEFAULT_TENANT
 from ..search import Index
-from .access.caller import Caller
+from .caller import Caller
 from .fleet import Fleet
 from .remembered import RememberedModels
 from .rollout import Rollout, Store

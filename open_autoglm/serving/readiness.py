@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from ..runtime.recording import SENTENCE
-from .access.caller import Caller
+from .caller import Caller
 from .work import Ask, EmbedImage, EmbedText, Expired, Job, Models, Overloaded, Task, WorkerDied
 from .workers.opening import small_picture
 

@@ -24,7 +24,7 @@ from ..runtime.generation_settings import GenerationSettings
 from ..runtime.model import ALONE, Model, at_least_one, several
 from ..runtime.similarity import Queries
 from ..runtime.tuned import read_tuned
-from .access.caller import ANONYMOUS, Caller
+from .caller import ANONYMOUS, Caller
 from .work import (
     Ask,
     Classify,

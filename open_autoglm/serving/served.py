@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from ..runtime.decoding import DEFAULT_LIMITS, ImageLimits
-from .access.caller import ANONYMOUS, Caller
 from .batching import Scheduler
+from .caller import ANONYMOUS, Caller
 from .running import UNOBSERVED
 from .scheduled import Asker, ScheduledModel, scheduled_model
 from .scheduling import open_scheduler

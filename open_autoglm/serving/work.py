@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .access.caller import ANONYMOUS, Caller
+from .caller import ANONYMOUS, Caller
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ It knows tokens, keys and the policy; it knows nothing of models, indexes or pic
 
 from __future__ import annotations
 
-from .caller import ACTIONS, ANONYMOUS, Caller, Gate, check, permits, spend
+from ..caller import ANONYMOUS, Caller
+from .permits import ACTIONS, Gate, check, permits, spend
 from .settings import AccessSettings, Quota
 from .tenants import check_tenant, tenant_folder
 

@@ -11,7 +11,7 @@ import time
 from fastapi import Request
 from starlette.datastructures import Headers
 
-from .caller import Caller
+from ..caller import Caller
 from .credentials import credential
 from .key_source import NoKeys, open_source
 from .keys import PREFIX, KeyFile

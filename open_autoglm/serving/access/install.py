@@ -12,8 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...errors import needing
 from ..failures import failure
-from .caller import Gate
 from .openly import Openly
+from .permits import Gate
 from .refusal import Refused
 from .settings import AccessSettings
 

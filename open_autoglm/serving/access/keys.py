@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import SettingError
-from .caller import Caller
+from ..caller import Caller
 from .scopes import check_scopes
 from .tenants import check_tenant
 from .watched import Watched, read_text

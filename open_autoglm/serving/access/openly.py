@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fastapi import Request
 
-from .caller import ANONYMOUS, Caller
+from ..caller import ANONYMOUS, Caller
 
 
 class Openly:

@@ -17,7 +17,7 @@ from typing import Any
 import jwt
 from jwt.utils import base64url_decode
 
-from .caller import Caller
+from ..caller import Caller
 from .jwks import SigningKey
 from .key_source import Keys, KeySource
 from .refusal import unknown_caller

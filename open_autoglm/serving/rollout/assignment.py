@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import random
 
-from ..access.caller import ANONYMOUS
+from ..caller import ANONYMOUS
 from ..work import Job
 
 

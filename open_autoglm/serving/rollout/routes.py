@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import FileResponse
 
 from ...errors import BundleError
-from ..access.caller import Caller, permits
+from ..access import Caller, permits
 from ..failures import Refusal
 from ..schemas import ErrorReply
 from .models import Rollout

@@ -1,30 +1,18 @@
-"""Who sends a request, and the one place where a route says what its caller must be allowed to do.
+"""The one place where a route says what its caller must be allowed to do.
 
 It knows callers and how a route asks about them; it knows nothing of how they are recognised.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol, cast
 
 from fastapi import Request
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 
-from ...cache.model import DEFAULT_TENANT
+from ..caller import Caller
 
-
-@dataclass(frozen=True)
-class Caller:
-    """Who asks: the tenant that owns what they reach, the subject (a token's ``sub``, a key's name), and scopes."""
-
-    tenant: str
-    subject: str
-    scopes: frozenset[str]
-
-
-ANONYMOUS = Caller(DEFAULT_TENANT, "anonymous", frozenset({"*"}))
 ACTIONS = frozenset(
     {"embed", "chat", "rerank", "classify", "ground", "ask", "search", "write", "models", "rollout", "metrics"}
 )
