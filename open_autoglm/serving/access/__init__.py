@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from .caller import ACTIONS, ANONYMOUS, Caller, Gate, check, permits, spend
 from .settings import AccessSettings, Quota
-from .tenants import check_tenant, tenant_folder
 
 __all__ = [
     "ACTIONS",
@@ -17,8 +16,6 @@ __all__ = [
     "Gate",
     "Quota",
     "check",
-    "check_tenant",
     "permits",
     "spend",
-    "tenant_folder",
 ]
