@@ -54,7 +54,7 @@ def claims(**changed: Any) -> dict[str, Any]:
         "iat": now,
         "nbf": now,
         "exp": now + 600,
-        "tenant": "shop",
+        "tenant": "default",  # whose index a server is started with
         "scope": "search ask",
     }
     return {name: value for name, value in (good | changed).items() if value is not None}

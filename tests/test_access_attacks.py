@@ -48,7 +48,7 @@ MaySearch = Annotated[Caller, Depends(permits("search"))]
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
     """A server that takes tokens and keys, a client of it, and a good key."""
     folder = tmp_path_factory.mktemp("attacks")
-    _, key = new_key(folder / "keys.jsonl", "ci", "shop", ["search"])
+    _, key = new_key(folder / "keys.jsonl", "ci", "default", ["search"])
     access = token_settings(folder, keys=folder / "keys.jsonl")
     with ExitStack() as stack:
         index = stack.enter_context(painted_index(folder))
@@ -224,7 +224,7 @@ def test_forged_tenant_claim(served: SimpleNamespace) -> None:
 
 
 @pytest.mark.parametrize(
-    "tenant", ["../rival", "rival/../shop", "a:b", "", ".", "x" * 65, "a\nb", "a\0b", 7, None, ["shop"]]
+    "tenant", ["../rival", "rival/../shop", "a:b", "", ".", "x" * 65, "a\nb", "a\0b", 7, None, ["default"]]
 )
 def test_tenants_that_cannot_be(served: SimpleNamespace, tenant: Any) -> None:
     refused(search(served, bearer(token(tenant=tenant))), "no tenant")
@@ -283,7 +283,7 @@ def test_header_injection(served: SimpleNamespace, injected: str) -> None:
 def test_names_cannot_write_lines_of_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     app = small_app(tmp_path)
     with caplog.at_level(logging.INFO, "open_autoglm.access"), serve_app(app) as address:
-        asked = {"index": "a\nrefused search of root: x\x1b[2J", "tenant": "shop"}
+        asked = {"index": "a\nrefused search of root: x\x1b[2J", "tenant": "default"}
         assert httpx.post(f"{address}/v1/named", json=asked, headers=bearer(token())).status_code == 200
         httpx.post(f"{address}/v1/named", json=asked, headers=bearer("x"))
     assert len(caplog.records) >= 3
@@ -348,7 +348,7 @@ def small_app(folder: Path) -> FastAPI:
 
 def test_other_tenants_resource(tmp_path: Path) -> None:
     with serve_app(small_app(tmp_path)) as address:
-        for tenant, status in (("shop", 200), ("rival", 403), ("Shop", 403), ("shop ", 403), ("", 200)):
+        for tenant, status in (("default", 200), ("rival", 403), ("Default", 403), ("default ", 403), ("", 200)):
             body = {"index": "photos", "tenant": tenant}
             assert httpx.post(f"{address}/v1/named", json=body, headers=bearer(token())).status_code == status
         for scope in ("admin", "*"):  # not even theirs
@@ -364,7 +364,7 @@ def test_headers_that_name_a_tenant_mean_nothing(tmp_path: Path) -> None:
     with serve_app(small_app(tmp_path)) as address:
         headers = {**bearer(token()), "X-Tenant": "rival", "X-Forwarded-User": "root", "X-Original-URL": "/"}
         reply = httpx.post(f"{address}/v1/indexes/photos/search?tenant=rival", headers=headers)
-        assert reply.json()["tenant"] == "shop"
+        assert reply.json()["tenant"] == "default"
 
 
 def test_an_application_without_a_gate_answers_nothing() -> None:

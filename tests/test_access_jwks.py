@@ -282,7 +282,7 @@ def test_a_token_without_a_key_id_is_checked_with_the_only_key(tmp_path: Path) -
         settings = AccessSettings(jwks=str(tmp_path / name), issuer=ISSUER, audience=(AUDIENCE,))
         return asyncio.run(Tokens(settings, FiledKeys(tmp_path / name)).recognise(plain))
 
-    assert recognised("one.json").tenant == "shop"
+    assert recognised("one.json").tenant == "default"
     with pytest.raises(Refused):
         recognised("many.json")
 

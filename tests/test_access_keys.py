@@ -145,6 +145,14 @@ def test_keys_made_at_once_are_all_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "name", ["", ".", "..", "../x", "a/b", "a\\b", "a:b", "-a", "a.", ".a", "a\n", "a\0", "ä", "x" * 65]
+)
+def test_names_that_no_tenant_can_have(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingError, match="A tenant cannot be called"):
+        new_key(tmp_path / "keys.jsonl", "ci", name, ["search"])
+
+
+@pytest.mark.parametrize(
     ("given", "says"),
     [
         ({"off": True, "keys": Path("k")}, "contradicts"),

@@ -23,7 +23,7 @@ from open_autoglm.cache import CacheSettings, open_cache
 from open_autoglm.cache.model import remembering
 from open_autoglm.errors import SettingError
 from open_autoglm.serving import Settings, create_app
-from open_autoglm.serving.access import AccessSettings, Caller, tenant_folder
+from open_autoglm.serving.access import AccessSettings, Caller
 from open_autoglm.serving.access.keys import new_key, revoke_key
 from open_autoglm.serving.access.rego import SHIPPED
 
@@ -107,7 +107,7 @@ def test_the_command_says_who_is_let_in(tmp_path: Path) -> None:
 
     with Index.create(tmp_path / "photos.index", load()):
         pass
-    _, secret = new_key(tmp_path / "keys.jsonl", "ci", "shop", ["search"])
+    _, secret = new_key(tmp_path / "keys.jsonl", "ci", "default", ["search"])
     index = tmp_path / "photos.index"
     assert "--no-access" in mistake("serve", index, "--host", "0.0.0.0", "--port", "0", "--cache", "off")
     assert "contradicts" in mistake("serve", index, "--no-access", "--keys", tmp_path / "keys.jsonl")
@@ -132,7 +132,7 @@ def test_the_command_says_who_is_let_in(tmp_path: Path) -> None:
 
 
 def test_a_key_that_is_revoked_is_refused_within_a_second(tmp_path: Path) -> None:
-    _, secret = new_key(tmp_path / "keys.jsonl", "ci", "shop", ["search"])
+    _, secret = new_key(tmp_path / "keys.jsonl", "ci", "default", ["search"])
     access = AccessSettings(keys=tmp_path / "keys.jsonl")
     with painted_index(tmp_path) as index, serve(index, Settings(access=access)) as address:
         assert httpx.get(f"{address}/v1/info", headers=bearer(secret)).status_code == 200
@@ -162,7 +162,7 @@ def test_an_opa_server_decides_and_without_it_nobody_is_let_in(tmp_path: Path) -
 
 
 def test_while_the_keys_of_tokens_cannot_be_fetched_keys_still_work(tmp_path: Path) -> None:
-    _, secret = new_key(tmp_path / "keys.jsonl", "ci", "shop", ["search"])
+    _, secret = new_key(tmp_path / "keys.jsonl", "ci", "default", ["search"])
     answers = Answers(key_set())
     answers.status = 500
     with ExitStack() as stack:
@@ -185,7 +185,7 @@ def test_each_decision_is_logged_with_its_parts(served: SimpleNamespace, caplog:
     allowed, refused, unknown = caplog.records
     assert (allowed.levelname, refused.levelname, unknown.levelname) == ("INFO", "WARNING", "WARNING")
     parts = vars(allowed)
-    assert (parts["who"], parts["tenant"], parts["action"], parts["allowed"]) == ("alice", "shop", "search", True)
+    assert (parts["who"], parts["tenant"], parts["action"], parts["allowed"]) == ("alice", "default", "search", True)
     assert parts["microseconds"] >= 0 and vars(refused)["allowed"] is False and "policy" in vars(refused)["why"]
     assert vars(unknown)["who"] == "nobody known"
 
@@ -236,23 +236,8 @@ def test_what_is_remembered_for_one_tenant_is_not_found_for_another() -> None:
     assert looked == len(callers)
 
 
-def test_no_two_tenants_share_a_folder(tmp_path: Path) -> None:
-    names = ["shop", "Shop", "SHOP", "shop-1", "shop.1", "s", "org_9YbsU1dN2dKfDkBi", "x" * 64]
-    folders = [tenant_folder(tmp_path, name) for name in names]
-    assert len({str(folder).lower() for folder in folders}) == len(names)
-    assert all(folder.parent == tmp_path and not folder.name.startswith(".") for folder in folders)
-
-
-@pytest.mark.parametrize(
-    "name", ["", ".", "..", "../x", "a/b", "a\\b", "a:b", "-a", "a.", ".a", "a\n", "a\0", "ä", "x" * 65]
-)
-def test_names_that_no_tenant_can_have(tmp_path: Path, name: str) -> None:
-    with pytest.raises(SettingError, match="A tenant cannot be called"):
-        tenant_folder(tmp_path, name)
-
-
 def test_without_its_packages_access_says_what_to_install(tmp_path: Path) -> None:
-    new_key(tmp_path / "keys.jsonl", "ci", "shop", ["search"])
+    new_key(tmp_path / "keys.jsonl", "ci", "default", ["search"])
     code = f"""
 import sys
 from pathlib import Path

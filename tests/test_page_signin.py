@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(folder: Path) -> Iterator[str]:
-    new_key(folder / "keys.jsonl", "other", "shop", ["search"])
+    new_key(folder / "keys.jsonl", "other", "default", ["search"])
     access = token_settings(folder, keys=folder / "keys.jsonl")
     with painted_index(folder) as index, serve(index, Settings(access=access)) as address:
         yield address
@@ -128,7 +128,7 @@ def test_a_search_in_the_address_is_made_once_one_has_signed_in(browser: Browser
 
 
 def test_a_key_that_is_revoked_meanwhile_asks_to_sign_in_again(page: Page, folder: Path) -> None:
-    _, secret = new_key(folder / "keys.jsonl", "visitor", "shop", ["search"])
+    _, secret = new_key(folder / "keys.jsonl", "visitor", "default", ["search"])
     time.sleep(0.6)
     sign_in(page, secret)
     search(page, "red")

@@ -16,19 +16,19 @@ from .streams import print_json, say, showable
 
 DAY = 86_400
 group = typer.Typer(
-    help="Make and revoke the API keys of a server.\n\n\b\nExample:\n  autoglm key new --name ci --tenant shop",
+    help="Make and revoke the API keys of a server.\n\n\b\nExample:\n  autoglm key new --name ci",
     context_settings=HELP,
 )
-KeyFile = Annotated[
-    Path, typer.Option("--file", metavar="FILE", parser=named_path, help="The file of hashed keys.", show_default=True)
-]
+KeyFile = Annotated[Path, typer.Option("--file", metavar="FILE", parser=named_path, help="The file of hashed keys.")]
 FILE = Path("keys.jsonl")
 
 
 @group.command()
 def new(
     name: Annotated[str, typer.Option(help="What the key is called in logs, and to revoke it.")],
-    tenant: Annotated[str, typer.Option(help="Whose indexes and caches it reaches.")],
+    tenant: Annotated[
+        str, typer.Option(help="Whose indexes and caches it reaches; an index given to 'serve' is that of 'default'.")
+    ] = "default",
     scopes: Annotated[str, typer.Option(help="What it may do, with commas between; '*' is all that users do.")] = "*",
     days: Annotated[float | None, typer.Option(help="How long it works; without it, until it is revoked.")] = None,
     file: KeyFile = FILE,
@@ -39,7 +39,7 @@ def new(
 
     \b
     Examples:
-      autoglm key new --name ci --tenant shop --scopes search,embed
+      autoglm key new --name ci --scopes search,embed
       autoglm key new --name visitor --tenant shop --scopes search --days 7 --file keys.jsonl
     """
     from ..serving.access.keys import new_key

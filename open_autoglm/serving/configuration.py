@@ -133,7 +133,9 @@ def _fields(kind: Any) -> dict[str, Any]:
 
 
 def _table(kind: Any) -> Any:
-    """The dataclass among the arms of a type, if there is one."""
+    """The dataclass among the arms of a type, if there is one; a mapping's keys are its own."""
+    if _is_mapping(kind):
+        return None
     return next((arm for arm in (kind, *get_args(kind)) if is_dataclass(arm)), None)
 
 

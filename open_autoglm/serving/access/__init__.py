@@ -8,7 +8,6 @@ from __future__ import annotations
 from ..caller import ANONYMOUS, Caller
 from .permits import ACTIONS, Gate, check, permits, spend
 from .settings import AccessSettings, Quota
-from .tenants import check_tenant, tenant_folder
 
 __all__ = [
     "ACTIONS",
@@ -18,8 +17,6 @@ __all__ = [
     "Gate",
     "Quota",
     "check",
-    "check_tenant",
     "permits",
     "spend",
-    "tenant_folder",
 ]

@@ -61,7 +61,7 @@ class Key:
     @property
     def until(self) -> str:
         """When it ends, in words."""
-        return "never" if self.expires is None else datetime.fromtimestamp(self.expires, UTC).isoformat()
+        return "never" if self.expires is None else f"{datetime.fromtimestamp(self.expires, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def new_key(path: Path, name: str, tenant: str, scopes: Sequence[str], expires: float | None = None) -> tuple[Key, str]:

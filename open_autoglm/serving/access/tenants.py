@@ -1,4 +1,4 @@
-"""Names of tenants, and the folder that is a tenant's own.
+"""Names of tenants.
 
 It knows names; it knows nothing of what a tenant keeps.
 """
@@ -6,7 +6,6 @@ It knows names; it knows nothing of what a tenant keeps.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from ...errors import SettingError
 
@@ -27,9 +26,3 @@ def check_tenant(name: str) -> str:
             "and ending with a letter or digit."
         )
     return name
-
-
-def tenant_folder(root: Path, tenant: str) -> Path:
-    """The folder below ``root`` that is this tenant's alone; two tenants never share one. Raises SettingError."""
-    # Where the file system does not tell A from a, Acme and acme are still two.
-    return root / re.sub("[A-Z]", lambda letter: f"%{ord(letter[0]):x}", check_tenant(tenant))
