@@ -223,9 +223,9 @@ def load(server: Server, at_once: int, seconds: float) -> tuple[list[float], flo
         turn = number
         while time.perf_counter() < until:
             before = time.perf_counter()
-            status, _ = ask_on(connection, server.bodies[turn % len(server.bodies)])
+            status, said = ask_on(connection, server.bodies[turn % len(server.bodies)])
             taken.append(time.perf_counter() - before)
-            assert status == 200, (server.name, status)
+            assert status == 200, (server.name, status, said[:300])
             turn += at_once
         connection.close()
 
