@@ -25,7 +25,7 @@ EXTRAS = {
     "graph": ("faiss",),
     "openvino": ("onnx", "openvino"),
     "redis": ("redis",),
-    "serve": ("fastapi", "multipart", "python_multipart", "uvicorn"),
+    "serve": ("fastapi", "httptools", "httpx", "multipart", "python_multipart", "uvicorn"),
     "train": (
         "accelerate",
         "datasets",

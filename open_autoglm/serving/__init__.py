@@ -1,6 +1,6 @@
-"""The page and its API over one index: the search, the pictures, and the guard around them.
+"""The page and the API over models and indexes: answers, search, pictures, and the guard around them.
 
-It knows the index's face and safe picture intake; it knows nothing of embedding or storage.
+It knows models by the jobs they answer and indexes by their face; it knows nothing of embedding or storage.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from ..errors import needing
 
 with needing("The page", "serve"):
     import fastapi as _fastapi  # noqa: F401
+    import httptools as _httptools  # noqa: F401
+    import httpx as _httpx  # noqa: F401
     import python_multipart as _python_multipart  # noqa: F401
     import uvicorn as _uvicorn  # noqa: F401
 
