@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import csv
 import http.client
 import io
 import json
@@ -40,6 +41,7 @@ import open_autoglm
 from open_autoglm.compression.folding import inlined
 from open_autoglm.runtime.engine import available_cores
 from open_autoglm.runtime.model import Model
+from open_autoglm.runtime.similarity import unit
 
 ROOT = Path(__file__).parent.parent
 PEERS = ROOT / "build" / "serving-peers"
@@ -92,6 +94,7 @@ def main() -> None:
         figures |= against(servers, repeats, seconds)
         figures |= overhead(servers[0], model, pictures, 60 if quick else 300)
         figures |= mixed(servers[0], model, pictures, requests)
+        figures |= shortened(model)
     settings = {
         "repeats": repeats,
         "seconds_each": seconds,
@@ -220,9 +223,9 @@ def load(server: Server, at_once: int, seconds: float) -> tuple[list[float], flo
         turn = number
         while time.perf_counter() < until:
             before = time.perf_counter()
-            status, _ = ask_on(connection, server.bodies[turn % len(server.bodies)])
+            status, said = ask_on(connection, server.bodies[turn % len(server.bodies)])
             taken.append(time.perf_counter() - before)
-            assert status == 200, (server.name, status)
+            assert status == 200, (server.name, status, said[:300])
             turn += at_once
         connection.close()
 
@@ -251,6 +254,20 @@ def check(server: Server, model: Model, pictures: Sequence[bytes]) -> None:
     for content, expected in zip(server.bodies, model.embed_images(pictures), strict=True):
         found = json.loads(ask(server.port, content)[1])["data"][0]["embedding"]
         assert np.abs(np.array(found) - expected).max() < CLOSE
+
+
+def shortened(model: Model) -> dict[str, float]:
+    """How often a sample's label finds it among the first five, with all numbers of the vectors and with fewer."""
+    with (ROOT / "samples" / "samples.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    images = model.embed_images([ROOT / "samples" / row["path"] for row in rows])
+    texts = model.embed_texts([row["label"] for row in rows])
+    figures = {}
+    for kept in (model.dimension, model.dimension // 2, model.dimension // 8):
+        scores = unit(texts[:, :kept]) @ unit(images[:, :kept]).T
+        better = (scores > np.diag(scores)[:, None]).sum(axis=1)
+        figures[f"recall_at_5_of_{kept}_dimensions"] = float((better < 5).mean())
+    return figures
 
 
 @dataclass(frozen=True)

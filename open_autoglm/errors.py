@@ -29,6 +29,7 @@ EXTRAS = {
     "redis": ("redis",),
     "serve": (
         "fastapi",
+        "httptools",
         "httpx",
         "multipart",
         "prometheus_client",

@@ -24,9 +24,9 @@ from open_autoglm.serving.work import EmbedImage, EmbedText
 TIGHT = RequestLimits(
     body_bytes=200_000,
     bytes_waiting=300_000,
-    body_seconds=0.5,
+    body_seconds=1.5,
     header_bytes=4_000,
-    header_seconds=0.5,
+    header_seconds=1.5,
     items=3,
     characters=1_000,
     connections=6,
@@ -55,7 +55,7 @@ def said(reply: httpx.Response) -> tuple[int, str, str]:
 
 def connect(address: str) -> socket.socket:
     host, port = address.removeprefix("http://").split(":")
-    return socket.create_connection((host, int(port)), timeout=10)
+    return socket.create_connection((host, int(port)), timeout=60)
 
 
 def all_of(connection: socket.socket) -> bytes:
@@ -77,14 +77,14 @@ def test_a_body_that_comes_too_slowly_is_given_up(address: str) -> None:
         connection.sendall(HEAD + b'\r\n{"input"')
         started = time.monotonic()
         reply = all_of(connection)
-        assert reply.startswith(b"HTTP/1.1 408") and b"TooSlow" in reply and time.monotonic() - started < 8
+        assert reply.startswith(b"HTTP/1.1 408") and b"TooSlow" in reply and time.monotonic() - started < 15
 
 
 def test_a_body_that_drips_is_given_up_too(address: str) -> None:
     with connect(address) as connection:
         connection.sendall(HEAD + b"\r\n")
         reply = b""
-        for _ in range(100):
+        for _ in range(300):
             try:
                 connection.sendall(b" ")
                 connection.settimeout(0.05)
@@ -142,7 +142,7 @@ def test_no_more_connections_than_fit(address: str) -> None:
     finally:
         for connection in held:
             connection.close()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         try:
             if httpx.get(f"{address}/live", timeout=60).status_code == 200:

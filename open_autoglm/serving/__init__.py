@@ -1,6 +1,7 @@
-"""The page and its API over models and indexes: search, pictures, answers, and the guard around them.
+"""The page and the API over models and indexes: answers, search, pictures, and the guard around them.
 
-Each name is loaded when first used, as the processes that run models need none of them.
+It knows models by the jobs they answer and indexes by their face; it knows nothing of embedding or storage. Each name is
+loaded when first used, as the processes that run models need none of them.
 """
 
 from __future__ import annotations
