@@ -229,9 +229,11 @@ def over_http(
         with server(InProcess(model, known_vectors), Path(folder)) as address, httpx.Client(base_url=address) as client:
             plan = {"action": "start", "candidate": "photos@2", "shadow": 1.0, "probe": str(probe), "requests": 10**6}
             client.post("/v1/rollout", json=plan).raise_for_status()
-            while not (stands := client.get("/v1/rollout").json())["rollout"]["figures"]:
+            stands = client.get("/v1/rollout").json()
+            while stands["rollout"] and not stands["rollout"]["figures"]:  # both look at the probe's pictures first
                 client.get("/embed", params={"text": "a red apple"}).raise_for_status()
                 time.sleep(0.1)
+                stands = client.get("/v1/rollout").json()
             before, sent = time.perf_counter(), 0
             while stands["rollout"] and sent < REQUESTS:
                 for number in range(LOOK):
