@@ -221,7 +221,10 @@ def over_http(
     }
     with tempfile.TemporaryDirectory() as folder:
         probe = written(sample, Path(folder))
-        with server(InProcess(model, known_vectors), Path(folder)) as address, httpx.Client(base_url=address) as client:
+        with (
+            server(InProcess(model, known_vectors), Path(folder)) as address,
+            httpx.Client(base_url=address, timeout=60) as client,
+        ):
             plan = {"action": "start", "candidate": "photos@2", "shadow": 1.0, "probe": str(probe), "requests": 10**6}
             client.post("/v1/rollout", json=plan).raise_for_status()
             stands = client.get("/v1/rollout").json()
