@@ -56,7 +56,7 @@ def main() -> None:
     figures |= failing(generator, runs)
     figures |= same(generator, live, again, sample, query_seconds(model, sample), same_runs)
     figures |= costs(model, sample, rounds)
-    figures |= over_http(generator, model, live, sample)
+    figures |= over_http(generator, model, live, sample, 3 * RANKS_WORSE if quick else RANKS_WORSE)
     settings = {
         "requests_at_most": REQUESTS,
         "looks_every": LOOK,
@@ -211,10 +211,10 @@ async def late(rollout: Rollout, picture: bytes, seconds: float) -> float:
 
 
 def over_http(
-    generator: np.random.Generator, model: open_autoglm.Model, live: Side, sample: Sample
+    generator: np.random.Generator, model: open_autoglm.Model, live: Side, sample: Sample, share: float
 ) -> dict[str, float]:
-    """A candidate that ranks 5 % worse, from start to rollback through a server, its store and its rules."""
-    candidate = worse(live, sample.right, RANKS_WORSE, generator)
+    """A candidate that ranks worse by ``share``, from start to rollback through a server, its store and its rules."""
+    candidate = worse(live, sample.right, share, generator)
     known_vectors = {
         name: dict(zip([*sample.pictures, *sample.queries], [*side.gallery.views, *side.queries], strict=True))
         for name, side in (("photos@1", live), ("photos@2", candidate))
@@ -242,6 +242,7 @@ def over_http(
     decision = stands["decisions"][0]
     print(json.dumps({"over HTTP": decision["sentence"]}))
     return {
+        "http_ranks_worse_by": share,
         "http_rolled_back": float(decision["kind"] == "rolled back"),
         "http_requests_compared": decision["figures"].get(ERRORS, {"n": sent})["n"],
         "http_seconds": time.perf_counter() - before,
