@@ -12,30 +12,25 @@ import asyncio
 import json
 import random
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
-import uvicorn
 from _record import record
+from _rollout_server import kept, server, written
 from _rollout_sides import InProcess, Sample, Side, seen, worse
-from fastapi import FastAPI
 from numpy.typing import NDArray
 
 import open_autoglm
 from open_autoglm.evaluation.agreement import rank_biased_overlap
-from open_autoglm.serving.caller import Caller
-from open_autoglm.serving.rollout import Plan, Rollout, RolloutSettings, Store
+from open_autoglm.serving.rollout import Plan, Rollout, RolloutSettings
 from open_autoglm.serving.rollout.figures import AGREEMENT, ERRORS, LATENCY, PROBE, fresh, intervals
-from open_autoglm.serving.rollout.routes import rollout_routes
 from open_autoglm.serving.rollout.rules import judge
 from open_autoglm.serving.rollout.state import Going
-from open_autoglm.serving.work import EmbedImage, EmbedText, Job
+from open_autoglm.serving.work import EmbedImage, Job
 
 REQUESTS, LOOK = 2_000, 20
 PROBE_QUERIES = RolloutSettings().probe_queries
@@ -61,7 +56,7 @@ def main() -> None:
     figures |= failing(generator, runs)
     figures |= same(generator, live, again, sample, query_seconds(model, sample), same_runs)
     figures |= costs(model, sample, rounds)
-    figures |= over_http(generator, model, live, sample)
+    figures |= over_http(generator, model, live, sample, 3 * RANKS_WORSE if quick else RANKS_WORSE)
     settings = {
         "requests_at_most": REQUESTS,
         "looks_every": LOOK,
@@ -216,22 +211,27 @@ async def late(rollout: Rollout, picture: bytes, seconds: float) -> float:
 
 
 def over_http(
-    generator: np.random.Generator, model: open_autoglm.Model, live: Side, sample: Sample
+    generator: np.random.Generator, model: open_autoglm.Model, live: Side, sample: Sample, share: float
 ) -> dict[str, float]:
-    """A candidate that ranks 5 % worse, from start to rollback through a server, its store and its rules."""
-    candidate = worse(live, sample.right, RANKS_WORSE, generator)
+    """A candidate that ranks worse by ``share``, from start to rollback through a server, its store and its rules."""
+    candidate = worse(live, sample.right, share, generator)
     known_vectors = {
         name: dict(zip([*sample.pictures, *sample.queries], [*side.gallery.views, *side.queries], strict=True))
         for name, side in (("photos@1", live), ("photos@2", candidate))
     }
     with tempfile.TemporaryDirectory() as folder:
         probe = written(sample, Path(folder))
-        with server(InProcess(model, known_vectors), Path(folder)) as address, httpx.Client(base_url=address) as client:
+        with (
+            server(InProcess(model, known_vectors), Path(folder)) as address,
+            httpx.Client(base_url=address, timeout=60) as client,
+        ):
             plan = {"action": "start", "candidate": "photos@2", "shadow": 1.0, "probe": str(probe), "requests": 10**6}
             client.post("/v1/rollout", json=plan).raise_for_status()
-            while not (stands := client.get("/v1/rollout").json())["rollout"]["figures"]:
+            stands = client.get("/v1/rollout").json()
+            while stands["rollout"] and not stands["rollout"]["figures"]:  # both look at the probe's pictures first
                 client.get("/embed", params={"text": "a red apple"}).raise_for_status()
                 time.sleep(0.1)
+                stands = client.get("/v1/rollout").json()
             before, sent = time.perf_counter(), 0
             while stands["rollout"] and sent < REQUESTS:
                 for number in range(LOOK):
@@ -242,65 +242,11 @@ def over_http(
     decision = stands["decisions"][0]
     print(json.dumps({"over HTTP": decision["sentence"]}))
     return {
+        "http_ranks_worse_by": share,
         "http_rolled_back": float(decision["kind"] == "rolled back"),
         "http_requests_compared": decision["figures"].get(ERRORS, {"n": sent})["n"],
         "http_seconds": time.perf_counter() - before,
     }
-
-
-def written(sample: Sample, folder: Path) -> Path:
-    """The sample as a probe's file."""
-    for number, picture in enumerate(sample.pictures):
-        (folder / f"{number}.jpg").write_bytes(picture)
-    lines = [{"picture": f"{number}.jpg"} for number in range(len(sample.pictures))]
-    lines += [
-        {"query": query, "right": [f"{number}.jpg" for number in sorted(right)]}
-        for query, right in zip(sample.queries, sample.right, strict=True)
-    ]
-    (folder / "probe.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
-    return folder / "probe.jsonl"
-
-
-@contextmanager
-def server(models: InProcess, folder: Path) -> Iterator[str]:
-    """The address of a server that embeds texts, with the rollout's API."""
-    with kept(folder) as store:
-        rollout = Rollout(models, store, RolloutSettings(file=folder / "x", waiting=1000, patience=60))
-
-        @asynccontextmanager
-        async def lifespan(app: FastAPI) -> Any:
-            async with rollout:
-                yield
-
-        app = FastAPI(lifespan=lifespan)
-        app.include_router(rollout_routes(rollout))
-
-        @app.get("/embed")
-        async def embed(text: str) -> str:
-            job = Job(EmbedText(text), caller=Caller("shop", text, frozenset()))
-            outcome = (await rollout.answer([job]))[0]
-            outcome.get()
-            return outcome.model
-
-        running = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical"))
-        thread = threading.Thread(target=running.run)
-        thread.start()
-        while not running.started and thread.is_alive():
-            time.sleep(0.01)
-        try:
-            yield f"http://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}"
-        finally:
-            running.should_exit = True
-            thread.join()
-
-
-@contextmanager
-def kept(folder: Path) -> Iterator[Store]:
-    store = Store(folder / "rollout.sqlite")
-    try:
-        yield store
-    finally:
-        store.close()
 
 
 def timed(work: Callable[[], object]) -> float:

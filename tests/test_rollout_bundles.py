@@ -46,11 +46,11 @@ async def ask(rollout: Rollout) -> None:
 async def test_all_that_a_bundle_answers_is_compared(tmp_path: Path, probe: str, other: str) -> None:
     models = (open_autoglm.load("open-autoglm-base", precision="fp32"), open_autoglm.load(other, precision="fp32"))
     served = {f"photos@{number}": (model.space, run_model(model)) for number, model in enumerate(models, 1)}
-    async with rolling(InProcess(served), tmp_path / "rollout.sqlite", probe_queries=2) as rollout:
+    async with rolling(InProcess(served), tmp_path / "rollout.sqlite", probe_queries=2, patience=600) as rollout:
         await rollout.start(quick(probe=probe), "ada")
         await until(lambda status: rollout._attendant.shadow is not None, rollout)
         await ask(rollout)
-        going = (await until(lambda status: status["rollout"]["compared"] == 5, rollout, 60))["rollout"]
+        going = (await until(lambda status: status["rollout"]["compared"] == 5, rollout, 300))["rollout"]
     same = other == "open-autoglm-base"
     assert going["same_space"] is same and going["quality"] == "probe"
     assert going["figures"]["errors"]["mean"] == 0

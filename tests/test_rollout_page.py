@@ -87,6 +87,10 @@ def test_the_api_refuses_what_makes_no_sense(address: str) -> None:
         ):
             reply = client.post("/v1/rollout", json=body)
             assert reply.status_code == status and reply.json()["error"]["message"], body
+        for content, status in ((b"{", 422), (b'{"action": "abort", "x": "' + bytes(70_000), 413)):
+            assert client.post("/v1/rollout", content=content).status_code == status
+        described = client.get("/openapi.json").json()["paths"]["/v1/rollout"]["post"]["requestBody"]
+        assert "$ref" not in json.dumps(described) and "disagreement" in json.dumps(described)
         for body, status in (({"model": "photos@2", "rank": 0}, 422), ({"model": "photos@2", "rank": None}, 200)):
             assert client.post("/v1/feedback", json=body).status_code == status
 

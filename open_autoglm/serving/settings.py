@@ -34,7 +34,7 @@ _EXAMPLES = (
     "flowers",
     "a sunset over water",
 )
-_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,9 @@ class Settings:
         if not self.patience > 0:
             raise SettingError(f"patience is {self.patience}: it must be above 0 seconds.")
         if unfit := next((name for name in self.models if not _MODEL_NAME.fullmatch(name)), None):
-            raise SettingError(f"A model cannot be served as {unfit!r}: use letters, digits, '.', '_' and '-'.")
+            raise SettingError(
+                f"A model cannot be served as {unfit!r}: use letters, digits, '.', '_', '-', and '@' before a version."
+            )
 
     @property
     def binds_everywhere(self) -> bool:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse
+from pydantic import BaseModel
 
 from ...errors import BundleError
 from ..access import Caller, permits
@@ -21,10 +22,38 @@ from .schemas import FeedbackReply, FeedbackRequest, RolloutReply, RolloutReques
 
 _PAGE = Path(__file__).parent.parent / "page" / "rollout.html"
 _FAILURES: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorReply} for status in (400, 401, 403, 422, 429, 503)
+    status: {"model": ErrorReply} for status in (400, 401, 403, 413, 422, 429, 503)
 }
+_MOST_BYTES = 2**16
+Wanted = TypeVar("Wanted", bound=BaseModel)
 Operator = Annotated[Caller, Depends(permits("rollout"))]
 Searcher = Annotated[Caller, Depends(permits("search"))]
+
+
+def _body(kind: type[BaseModel]) -> dict[str, Any]:
+    """What OpenAPI says of a JSON body, with the schemas inside it written out."""
+    schema = kind.model_json_schema()
+    inner = schema.pop("$defs", {})
+
+    def whole(node: Any) -> Any:
+        if isinstance(node, dict) and "$ref" in node:
+            return whole(inner[node["$ref"].rpartition("/")[2]])
+        if isinstance(node, dict):
+            return {name: whole(value) for name, value in node.items()}
+        return [whole(value) for value in node] if isinstance(node, list) else node
+
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": whole(schema)}}}}
+
+
+async def _read(request: Request, kind: type[Wanted]) -> Wanted:
+    """The JSON body, read once the caller is known, and never beyond what the longest one needs."""
+    taken = bytearray()
+    async for part in request.stream():
+        taken += part
+        if len(taken) > _MOST_BYTES:
+            message = f"The request is too large: at most {_MOST_BYTES // 1024} kB can be sent."
+            raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "TooLarge", message, {"Connection": "close"})
+    return kind.model_validate_json(bytes(taken))
 
 
 def rollout_routes(rollout: Rollout) -> APIRouter:
@@ -36,9 +65,10 @@ def rollout_routes(rollout: Rollout) -> APIRouter:
         """What is live, the rollout under way, its figures, and every decision."""
         return RolloutReply.model_validate(await rollout.status())
 
-    @router.post("/v1/rollout", responses=_FAILURES)
-    async def act(wanted: RolloutRequest, caller: Operator) -> RolloutReply:
+    @router.post("/v1/rollout", responses=_FAILURES, openapi_extra=_body(RolloutRequest))
+    async def act(request: Request, caller: Operator) -> RolloutReply:
         """Starts a rollout, makes its candidate live, or ends it."""
+        wanted = await _read(request, RolloutRequest)
         try:
             if wanted.action == "start":
                 await rollout.start(wanted.plan(), caller.subject)
@@ -50,9 +80,10 @@ def rollout_routes(rollout: Rollout) -> APIRouter:
             raise Refusal(HTTPStatus.BAD_REQUEST, "BundleError", str(error)) from error
         return RolloutReply.model_validate(await rollout.status())
 
-    @router.post("/v1/feedback", responses=_FAILURES)
-    async def feedback(given: FeedbackRequest, caller: Searcher) -> FeedbackReply:
+    @router.post("/v1/feedback", responses=_FAILURES, openapi_extra=_body(FeedbackRequest))
+    async def feedback(request: Request, caller: Searcher) -> FeedbackReply:
         """Which result somebody chose, so that a rollout learns from it."""
+        given = await _read(request, FeedbackRequest)
         who = f"{caller.tenant}\0{caller.subject}"
         return FeedbackReply(counted=await rollout.feedback(given.model, who, given.score))
 

@@ -13,6 +13,9 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..work import EmbedQuery, EmbedViews, Job, Models, Outcome, Overloaded, WorkerDied
 from . import agreement
 from .figures import AGREEMENT, CANDIDATE_ERRORS, ERRORS, LATENCY, LIVE_ERRORS, PROBE, Seen
@@ -143,7 +146,7 @@ class Shadow:
         self._tests[ERRORS].append(float(mine.outcome.error is not None) - float(live.outcome.error is not None))
         if mine.outcome.error is None and live.outcome.error is None:
             self._time(mine.seconds, live.seconds)
-            self._agree(copy, again.outcome, other.outcome)
+            await self._agree(copy, again.outcome, other.outcome)
         if known:
             self._tests[PROBE].append(sum(known) / len(known))
 
@@ -152,20 +155,27 @@ class Shadow:
         self._others["candidate seconds"].append(mine)
         self._others["live seconds"].append(live)
 
-    def _agree(self, copy: Copy, again: Outcome, other: Outcome) -> None:
+    async def _agree(self, copy: Copy, again: Outcome, other: Outcome) -> None:
         if copy.outcome.error is not None:
             return
-        task, said = copy.job.task, copy.outcome.value
-        apart = agreement.alike(task, said, other.value, self._pair(copy.version, copy.other), self._going.same_space)
-        itself = agreement.alike(task, said, again.value, self._pair(copy.version, copy.version), True)
-        if apart is None or itself is None:
-            return
-        self._tests[AGREEMENT].append(apart - itself)
-        self._others["agreement"].append(apart)
-        self._others["agreement with itself"].append(itself)
-        pair = self._pair(copy.version, copy.other)
-        for name, value in agreement.shown(task, said, other.value, pair, self._going.same_space).items():
+        # In a thread: hundreds of pictures are ranked, and people wait for this loop.
+        found = await asyncio.to_thread(self._alike, copy, again, other)
+        if "agreement" in found and "agreement with itself" in found:
+            self._tests[AGREEMENT].append(found["agreement"] - found["agreement with itself"])
+        for name, value in found.items():
             self._others[name].append(value)
+
+    def _alike(self, copy: Copy, again: Outcome, other: Outcome) -> dict[str, float]:
+        task, said, same = copy.job.task, copy.outcome.value, self._going.same_space
+        pair = self._pair(copy.version, copy.other)
+        figures = {
+            "agreement": agreement.alike(task, said, other.value, pair, same),
+            "agreement with itself": agreement.alike(
+                task, said, again.value, self._pair(copy.version, copy.version), same_space=True
+            ),
+            **agreement.shown(task, said, other.value, pair, same),
+        }
+        return {name: value for name, value in figures.items() if value is not None}
 
     def _pair(self, one: str, other: str) -> agreement.Galleries | None:
         if self._probe is None:
@@ -187,13 +197,14 @@ class Shadow:
         legs = await self._both(Job(task), live, candidate)
         if any(leg.outcome.error for leg in legs.values()):
             return None
-        scores = {
-            version: self._galleries[version][0].score(agreement.vector(task, leg.outcome.value), known.right)
-            for version, leg in legs.items()
-        }
-        self._others["live score"].append(scores[live])
-        self._others["candidate score"].append(scores[candidate])
-        return scores[candidate] - scores[live]
+        usual = await self._scored(live, agreement.vector(task, legs[live].outcome.value), known)
+        mine = await self._scored(candidate, agreement.vector(task, legs[candidate].outcome.value), known)
+        self._others["live score"].append(usual)
+        self._others["candidate score"].append(mine)
+        return mine - usual
+
+    async def _scored(self, version: str, query: NDArray[np.float32], known: Known) -> float:
+        return await asyncio.to_thread(self._galleries[version][0].score, query, known.right)
 
     async def _both(self, job: Job, one: str, other: str) -> dict[str, Leg]:
         """Raises Overloaded: where there is too much to do, what people wait for goes first."""
