@@ -1,6 +1,6 @@
 """The page and the API over models and indexes: answers, search, pictures, and the guard around them.
 
-It knows models by the jobs they answer and indexes by their face; it knows nothing of embedding or storage. Each name is
+It knows models by the jobs they answer and indexes by their face; it knows nothing of embedding or storage. A name is
 loaded when first used, as the processes that run models need none of them.
 """
 
