@@ -25,14 +25,27 @@ class Written:
     def __init__(self) -> None:
         self.stages: list[tuple[str, str, str]] = []
         self.batches: list[int] = []
-        self.most_waiting = 0
+        self.most_waiting = self.restarts = 0
 
-    def stage(self, name: str, model: str, task: str, seconds: float) -> None:
+    def stage(
+        self, name: str, model: str, task: str, seconds: float, trace: str = "", ended: float | None = None
+    ) -> None:
         assert seconds >= 0
         self.stages.append((name, model, task))
 
-    def batch(self, model: str, task: str, size: int) -> None:
+    def batch(
+        self,
+        model: str,
+        task: str,
+        size: int,
+        seconds: float = 0.0,
+        traces: Sequence[str] = (),
+        ended: float | None = None,
+    ) -> None:
         self.batches.append(size)
+
+    def restarted(self) -> None:
+        self.restarts += 1
 
     def waiting(self, jobs: int) -> None:
         self.most_waiting = max(self.most_waiting, jobs)

@@ -160,7 +160,7 @@ def test_a_picture_that_workers_die_of_is_refused_after_the_second() -> None:
                 worker = pids(scheduler)[0]
                 os.kill(worker, signal.SIGSTOP)  # so that it surely has the picture when it dies
                 request = asyncio.ensure_future(scheduler.answer([Job(EmbedImage(poison))]))
-                await until(lambda wanted=death + 1: len(observer.batches) == wanted)
+                await until(lambda wanted=death + 1: len(observer.stages) == wanted)  # each has left the queue
                 os.kill(worker, signal.SIGKILL)
                 assert isinstance((await request)[0].error, WorkerDied)
             refused, good = await scheduler.answer([Job(EmbedImage(poison)), Job(EmbedImage(photo))])
