@@ -23,17 +23,20 @@ from open_autoglm.runtime.model import Model
 from open_autoglm.runtime.processor import NO_VNNI, lacks_vnni
 from open_autoglm.weights import write_stored
 
+from .correction import bias_shifts, corrected
 from .folding import folded, inlined
 from .graph_inputs import PICTURE_TASKS, TOKEN_TASKS, answer_inputs, picture_inputs, text_inputs
 from .int8_parity import answers_parity, texts_parity, vectors_parity
 from .quantize import dynamic_int8
 from .sentences import SENTENCES
 from .sharing import TensorStore, share_weights
-from .static_int8 import StaticSettings, static_int8
+from .static_int8 import StaticSettings, layers_of, static_int8
+from .weight_only import weight_only_int8
 
 INT8_WEIGHTS = "int8.safetensors"
 HEAD = "text_head."
 OUTPUTS = {"image": "vectors", "text": "vectors", "cells": "cells", "regions": "prepared", "context": "context"}
+MEANS = 16  # pictures that the means of a graph's maps are told by
 Report = Callable[[str], None]
 
 
@@ -46,7 +49,8 @@ class Int8Settings:
     - ``least_same``: the share of answers, and of texts written, that must stay the same.
     - ``least_speedup``: how many times as fast a graph must be, as measured here; 0 where only its size counts.
     - ``tasks``: which graphs; by default every one that can be.
-    - ``only``: leave out the float graphs that an int8 one replaces, and the tensors that no graph needs then.
+    - ``only``: leave out the float graphs that an int8 one replaces, and the tensors that no graph needs then. A graph
+      of pictures that int8 is no good for then has its weights alone in int8, and computes in float.
     """
 
     static: StaticSettings = field(default_factory=StaticSettings)
@@ -120,7 +124,7 @@ def quantise_bundle(
         for task in tasks:
             report(f"Quantising the graph {task}")
             try:
-                written[task] = write_int8(model, task, checks, settings, store, folder)
+                written[task] = write_graph(model, task, *quantised(model, task, checks, settings), store, folder)
             except BundleError as error:
                 notes.append(f"The graph {task} stays in float: {error}")
         if store.tensors:
@@ -130,6 +134,12 @@ def quantise_bundle(
             report(f"Comparing the graph {task}")
             figures = {**graph.parity, **compare(model, Bundle(folder, source.manifest), task, graph, checks)}
             problem = shortfall(task, figures, settings)
+            if problem and settings.only and task in PICTURE_TASKS:
+                report(f"Keeping the weights alone of the graph {task} in int8")
+                graph = write_graph(model, task, *weights_alone(model, task, checks), store, folder)
+                write_stored(folder / INT8_WEIGHTS, store.tensors)
+                figures = {**graph.parity, **compare(model, Bundle(folder, source.manifest), task, graph, checks)}
+                problem = shortfall(task, figures, replace(settings, least_speedup=0))
             if problem:
                 notes.append(f"The graph {task} stays in float: {problem}.")
                 (folder / graph.file).unlink()
@@ -137,17 +147,20 @@ def quantise_bundle(
                 kept[task] = replace(graph, parity=figures)
         if not kept:
             raise BundleError(f"No graph of {source.path} could be quantised: {' '.join(notes)}")
+        used = {shared.tensor for graph in kept.values() for shared in graph.weights.values()}
+        if needed := {name: tensor for name, tensor in store.tensors.items() if name in used}:
+            write_stored(folder / INT8_WEIGHTS, needed)
         manifest = finish(folder, source, kept, settings.only)
         bundles.seal(folder, manifest)
     return Int8Bundle(Path(target), {task: dict(graph.parity) for task, graph in kept.items()}, tuple(notes))
 
 
-def write_int8(
-    model: Model, task: str, checks: Checks, settings: Int8Settings, store: TensorStore, folder: Path
-) -> Graph:
-    """Quantises one graph and writes it without the weights that lie in tensors; what it adds to them is counted."""
+def write_graph(model: Model, task: str, proto: onnx.ModelProto, left: int, store: TensorStore, folder: Path) -> Graph:
+    """Writes a graph without the weights that lie in tensors; what it adds to them is counted.
+
+    ``left``: how many of its layers compute in float.
+    """
     float_graph = model.bundle.manifest.graphs[task]["fp32"]
-    proto, left = quantised(model, task, float_graph, checks, settings)
     shared = share_weights(proto, model.bundle.weights)
     before = sum(tensor.nbytes for tensor in store.tensors.values())
     shared |= store.take(proto)
@@ -159,16 +172,22 @@ def write_int8(
     return Graph(file, float_graph.inputs, float_graph.outputs, figures, shared)
 
 
-def quantised(
-    model: Model, task: str, graph: Graph, checks: Checks, settings: Int8Settings
-) -> tuple[onnx.ModelProto, int]:
+def quantised(model: Model, task: str, checks: Checks, settings: Int8Settings) -> tuple[onnx.ModelProto, int]:
     """The int8 graph with its weights inside, and how many of its layers stay in float."""
+    graph = model.bundle.manifest.graphs[task]["fp32"]
     proto = inlined(model.bundle, graph)
     if task in TOKEN_TASKS:
         head = [name for name, shared in graph.weights.items() if shared.tensor.startswith(HEAD)]
         return dynamic_int8(proto, head), 0
     made = static_int8(folded(proto), picture_inputs(model, task, checks.calibration), settings.static)
     return made.proto, len(made.left)
+
+
+def weights_alone(model: Model, task: str, checks: Checks) -> tuple[onnx.ModelProto, int]:
+    """The graph with its weights alone in int8, inside, and how many layers that leaves in float: all."""
+    proto = folded(inlined(model.bundle, model.bundle.manifest.graphs[task]["fp32"]))
+    shifts = bias_shifts(proto, picture_inputs(model, task, checks.calibration[:MEANS]))
+    return weight_only_int8(corrected(proto, shifts)), len(layers_of(proto.graph))
 
 
 def compare(model: Model, bundle: Bundle, task: str, graph: Graph, checks: Checks) -> dict[str, float]:
