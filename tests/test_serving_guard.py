@@ -83,7 +83,7 @@ def test_every_reply_carries_the_security_headers(client: httpx.Client, address:
 
 
 def test_without_its_packages_the_page_says_what_to_install() -> None:
-    code = "import sys; sys.modules['fastapi'] = None; import open_autoglm.serving"
+    code = "import sys; sys.modules['fastapi'] = None; from open_autoglm.serving import run"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     last = done.stderr.splitlines()[-1]
     assert "The page needs more packages" in last and last.endswith("pip install -c constraints.txt -e '.[serve]'.")

@@ -6,16 +6,19 @@ It knows jobs and the clock; it knows nothing of processes or HTTP.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 
+from ..errors import OpenAutoGLMError
 from ..runtime.recording import SENTENCE
 from .caller import Caller
 from .work import Ask, EmbedImage, EmbedText, Expired, Job, Models, Overloaded, Task, WorkerDied
 from .workers.opening import small_picture
 
+_LOG = logging.getLogger(__name__)
 _CHECKER = Caller("readiness", "readiness", frozenset())  # a tenant of its own: its turn comes soon
 
 
@@ -63,8 +66,11 @@ class ReadinessCheck:
             return Readiness(False, f"The model gave no answer within {self._seconds:g} s.")
         except WorkerDied as error:
             return Readiness(False, str(error))
-        except Exception as error:
+        except OpenAutoGLMError as error:
             return Readiness(False, f"The model fails: {error}")
+        except Exception:
+            _LOG.exception("The model failed on a small inference")
+            return Readiness(False, "The model fails; the server's log says why.")
         return Readiness(True)
 
     def _task(self) -> Task:
