@@ -125,6 +125,8 @@ async def test_what_people_do_wrong_is_not_the_candidates_fault(file: Path) -> N
     models = InProcess({"photos@1": ("space-1", wrong), "photos@2": ("space-1", wrong)})
     async with rolling(models, file) as rollout:
         await rollout.start(quick(requests=10**6), "ada")
+        while rollout._attendant.shadow is None:  # what comes before is not compared
+            await asyncio.sleep(0.01)
         for number in range(100):
             outcome = (await rollout.answer([by(f"person {number}")]))[0]
             assert isinstance(outcome.error, ImageError)

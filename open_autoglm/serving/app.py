@@ -46,6 +46,8 @@ def create_app(opened: Opened, settings: Settings | None = None) -> FastAPI:
     settings, drain = settings or Settings(), Drain()
     settings.access.check_reach(settings.host, settings.is_public)
     models = opened.models
+    if opened.index is not None:
+        opened.telemetry.watch_index(opened.index)
 
     def of_space(space: str, tenant: str) -> Model | None:
         name = next((one.name for one in models.served if one.space == space), None)

@@ -81,7 +81,6 @@ def opened(path: Path | None, settings: Settings, cache: str | None, say: Callab
         stack.callback(store.close)
         rollout = Rollout(remembered, store, settings.rollout, fleet, lambda: _pictures(index))
         if index is not None:
-            telemetry.watch_index(index)
             space = index.info()["space"]
             name = next(one.name for one in rollout.served if one.space == space)
             index.use(of(name, DEFAULT_TENANT))
