@@ -86,9 +86,7 @@ class Settings:
         if not self.patience > 0:
             raise SettingError(f"patience is {self.patience}: it must be above 0 seconds.")
         if unfit := next((name for name in self.models if not _MODEL_NAME.fullmatch(name)), None):
-            raise SettingError(
-                f"A model cannot be served as {unfit!r}: use letters, digits and any of '._-@'."
-            )
+            raise SettingError(f"A model cannot be served as {unfit!r}: use letters, digits and any of '._-@'.")
 
     @property
     def binds_everywhere(self) -> bool:
