@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -207,3 +209,14 @@ def test_verbose_shows_where_an_error_came_from(tmp_path: Path) -> None:
 def test_nothing_is_said_to_be_certain() -> None:
     said = [console.sureness(confidence) for confidence in (0.5, 0.994, 0.996, 1.0)]
     assert said == ["50%", "99%", "over 99%", "over 99%"]
+
+
+def test_a_warning_is_a_sentence() -> None:
+    code = """
+import sys, warnings
+from open_autoglm import cli
+cli.app = lambda prog_name: warnings.warn("This is slow: use another.", RuntimeWarning)
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "This is slow: use another.\n"

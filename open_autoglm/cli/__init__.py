@@ -5,6 +5,7 @@ A command is one function in a file named after the user's job; it calls the pac
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Annotated
 
@@ -22,6 +23,7 @@ from .failures import Commands
 from .model import classify, embed
 from .searching import index, search
 from .serving import serve
+from .streams import say
 from .training import evaluate, train
 from .tuning import tune
 
@@ -78,6 +80,12 @@ def autoglm(
         typer.echo(context.get_help())
 
 
+def warned(message: Warning | str, *where: object, **more: object) -> None:
+    """Says a warning as a sentence: where in the code it arose is of no use to who types a command."""
+    say(str(message))
+
+
 def main() -> None:
     """Runs the command line; what ``autoglm`` and ``python -m open_autoglm`` start."""
+    warnings.showwarning = warned
     app(prog_name="autoglm")
