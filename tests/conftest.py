@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+# Before regopy, which brings a C++ runtime of its own: loaded after it, torch aborts. No server loads torch.
+import torch as _torch  # noqa: F401
+
 
 @pytest.fixture(autouse=True)
 def untuned(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
