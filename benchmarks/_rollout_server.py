@@ -17,6 +17,8 @@ import uvicorn
 from _rollout_sides import InProcess, Sample
 from fastapi import FastAPI
 
+from open_autoglm.serving.access import AccessSettings
+from open_autoglm.serving.access.install import install as install_access
 from open_autoglm.serving.caller import Caller
 from open_autoglm.serving.rollout import Rollout, RolloutSettings, Store
 from open_autoglm.serving.rollout.routes import rollout_routes
@@ -48,6 +50,7 @@ def server(models: InProcess, folder: Path) -> Iterator[str]:
                 yield
 
         app = FastAPI(lifespan=lifespan)
+        install_access(app, AccessSettings(off=True))
         app.include_router(rollout_routes(rollout))
 
         @app.get("/embed")

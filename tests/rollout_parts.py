@@ -21,6 +21,8 @@ from open_autoglm.runtime.answers import Answer
 from open_autoglm.runtime.model import Model
 from open_autoglm.runtime.similarity import Queries
 from open_autoglm.serving import Settings, failures
+from open_autoglm.serving.access import AccessSettings
+from open_autoglm.serving.access.install import install as install_access
 from open_autoglm.serving.caller import Caller
 from open_autoglm.serving.guard import HEADERS, Guard
 from open_autoglm.serving.rollout import Plan, Rollout, RolloutSettings, Store
@@ -212,6 +214,7 @@ def kinds(status: dict[str, Any]) -> list[str]:
 def serving(inner: Any, file: Path, **settings: Any) -> Iterator[str]:
     """The address of a real server of a rollout, its page and its answers to ``/ask?who=&about=``."""
     app = FastAPI()
+    install_access(app, AccessSettings(off=True))
     failures.install(app, HEADERS)
     app.add_middleware(Guard, settings=Settings())
     app.mount("/page", StaticFiles(directory=Path(failures.__file__).parent / "page"))
