@@ -27,7 +27,8 @@ from .static_int8 import cosines
 
 # fp32: what two correct kernels may differ by. int8: where neighbours in a ranking start to swap.
 LOWEST_COSINE = {"fp32": 0.9999, "int8": 0.97}
-MOST_APART = 1e-3  # of two scores, relative to the largest where that is above 1
+# Kernels of processors without AVX-512 add up in another order: 0.0012 was seen after a training.
+MOST_APART = 2e-3  # of two scores, relative to the largest where that is above 1
 
 
 def image_parity(model: OpenAutoGLM, preprocessing: Preprocessing, bundle: Bundle, graph: Graph) -> dict[str, float]:
