@@ -71,15 +71,19 @@ def opened(path: Path | None, settings: Settings, cache: str | None, say: Callab
         def version(name: str) -> str:
             return rollout.versions.live(name, "embeddings")
 
-        def of(name: str, tenant: str) -> Model:
-            model = fleet.model(version(name), Caller(tenant, "", frozenset()))
+        def exactly(name: str, tenant: str) -> Model:
+            model = fleet.model(name, Caller(tenant, "", frozenset()))
             return model if memory is None else remembering(model, memory, tenant)
 
-        watched = telemetry.watch_models(fleet)
-        remembered: Models = watched if memory is None else RememberedModels(watched, of)
+        def of(name: str, tenant: str) -> Model:
+            return exactly(version(name), tenant)
+
+        answering: Models = fleet if memory is None else RememberedModels(fleet, exactly)
         store = Store(settings.rollout.file)
         stack.callback(store.close)
-        rollout = Rollout(remembered, store, settings.rollout, fleet, lambda: _pictures(index))
+        rollout = Rollout(
+            telemetry.watch_models(answering), store, settings.rollout, fleet, lambda: _pictures(index), fleet
+        )
         if index is not None:
             space = index.info()["space"]
             name = next(one.name for one in rollout.served if one.space == space)

@@ -6,25 +6,19 @@ It knows jobs and a model that remembers; it knows nothing of where anything is 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from anyio import CapacityLimiter, to_thread
 
 from ..errors import OpenAutoGLMError
-from .work import Ask, Classify, Describe, Expired, Ground, Job, Match, Models, Outcome, Served, Task, WorkerDied
+from .answering import ANSWERS
+from .work import Expired, Job, Models, Outcome, Served, WorkerDied
 
 if TYPE_CHECKING:
     from ..runtime.model import Model
 
 _AT_ONCE = 64  # threads, each of which waits for a worker most of its time
-_WORK: Mapping[type[Task], Callable[[Model, Any], Any]] = {
-    Ask: lambda model, task: model.ask(task.content, task.question, task.choices),
-    Classify: lambda model, task: model.classify(task.content, task.labels),
-    Describe: lambda model, task: model.describe(task.content),
-    Ground: lambda model, task: model.ground(task.content, task.text),
-    Match: lambda model, task: model.match(task.content, task.texts),
-}
 
 
 class RememberedModels:
@@ -45,7 +39,7 @@ class RememberedModels:
         """As ``work.Models`` says."""
         by_name = {one.name: one for one in self.served}
         known = [by_name.get(job.model) if job.model else self.served[0] for job in jobs]
-        if any(served is None or type(job.task) not in _WORK for job, served in zip(jobs, known, strict=True)):
+        if any(served is None or type(job.task) not in ANSWERS for job, served in zip(jobs, known, strict=True)):
             return await self._models.answer(jobs)
         return list(
             await asyncio.gather(
@@ -58,7 +52,7 @@ class RememberedModels:
         if self._limiter is None:  # which belongs to the event loop
             self._limiter = CapacityLimiter(_AT_ONCE)
         try:
-            value = await to_thread.run_sync(_WORK[type(job.task)], model, job.task, limiter=self._limiter)
+            value = await to_thread.run_sync(ANSWERS[type(job.task)], model, job.task, limiter=self._limiter)
         except (OpenAutoGLMError, Expired, WorkerDied) as error:
             return Outcome(served.name, served.space, error=error)
         return Outcome(served.name, served.space, value)

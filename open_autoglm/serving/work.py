@@ -97,6 +97,8 @@ class RunGraph:
 
 Task = EmbedImage | EmbedViews | EmbedText | EmbedQuery | Ask | Ground | Classify | Match | Describe | RunGraph
 
+EMBEDDINGS = (EmbedImage, EmbedQuery, EmbedText, EmbedViews)  # answered with vectors, which go with others of a space
+
 
 @dataclass(frozen=True)
 class Job:

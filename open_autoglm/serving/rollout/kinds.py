@@ -8,25 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, get_args
 
-from ..work import (
-    Ask,
-    Classify,
-    Describe,
-    EmbedImage,
-    EmbedQuery,
-    EmbedText,
-    EmbedViews,
-    Ground,
-    Match,
-    Task,
-)
+from ..answering import ANSWERS
+from ..work import EMBEDDINGS, Task
 
 Kind = Literal["answers", "embeddings"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _OF_TASK: dict[type, Kind] = {
-    **dict.fromkeys((Ask, Classify, Describe, Ground, Match), "answers"),
-    **dict.fromkeys((EmbedImage, EmbedQuery, EmbedText, EmbedViews), "embeddings"),
+    **dict.fromkeys(ANSWERS, "answers"),
+    **dict.fromkeys(EMBEDDINGS, "embeddings"),
 }
 
 

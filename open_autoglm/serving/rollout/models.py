@@ -35,8 +35,10 @@ class Rollout:
     """``Models`` by public name, over models of which each version has its own name, such as ``photos@2``.
 
     ``loader`` takes candidates that are not served yet; without one, only a served version can be a candidate.
-    ``pictures`` are those of the index, which the versions rank where an operator gives no probe. Use it as an
-    asynchronous context manager: outside of it nothing is compared and no state of other processes is seen.
+    ``compared`` are asked for comparisons, the same as for people by default; models that remember would answer at once
+    what they have. ``pictures`` are those of the index, which the versions rank where an operator gives no probe.
+    Use it as an asynchronous context manager: outside of it nothing is compared and no state of other processes is
+    seen.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Rollout:
         settings: RolloutSettings | None = None,
         loader: Loader | None = None,
         pictures: Pictures | None = None,
+        compared: Models | None = None,
     ) -> None:
         settings = settings or RolloutSettings()
         self._inner = inner
@@ -54,7 +57,7 @@ class Rollout:
         self._pictures = pictures
         self._in_flight = 0
         self._attendant = Attendant(
-            inner, store, settings, loader, pictures, busy=lambda: self._in_flight > settings.busy
+            compared or inner, store, settings, loader, pictures, busy=lambda: self._in_flight > settings.busy
         )
         self._watching: asyncio.Task[None] | None = None
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import get_args
 
-from ..work import Ask, Describe, EmbedImage, EmbedQuery, EmbedText, EmbedViews, Job, Outcome, Task
+from ..work import EMBEDDINGS, Ask, Describe, Job, Outcome, Task
 from .request import Seen
 from .spans import Attributes
 
 PROVIDER = "open_autoglm"
 TASKS = frozenset(kind.__name__ for kind in get_args(Task))
-_EMBEDDINGS = (EmbedImage, EmbedQuery, EmbedText, EmbedViews)
 
 
 def task_name(task: Task) -> str:
@@ -24,7 +23,7 @@ def task_name(task: Task) -> str:
 
 def operation(task: Task) -> str:
     """The conventions' name where they have one, else our own."""
-    if isinstance(task, _EMBEDDINGS):
+    if isinstance(task, EMBEDDINGS):
         return "embeddings"
     if isinstance(task, Ask | Describe):
         return "generate_content"

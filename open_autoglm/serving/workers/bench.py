@@ -19,17 +19,14 @@ from numpy.typing import NDArray
 from ...errors import OpenAutoGLMError
 from ...runtime.classifying import classified
 from ...runtime.model import Model
+from ..answering import ANSWERS
 from ..running import Batch, Done, ModelFailed, Ran
 from ..work import (
-    Ask,
     Classify,
-    Describe,
     EmbedImage,
     EmbedQuery,
     EmbedText,
     EmbedViews,
-    Ground,
-    Match,
     RunGraph,
     Task,
 )
@@ -158,19 +155,9 @@ def _one(model: Model, task: Task) -> Ran:
 
 
 def _answer(model: Model, task: Task) -> Any:
-    match task:
-        case Ask():
-            return model.ask(task.content, task.question, task.choices)
-        case Ground():
-            return model.ground(task.content, task.text)
-        case Match():
-            return model.match(task.content, task.texts)
-        case Describe():
-            return model.describe(task.content)
-        case RunGraph():
-            return model.run_graph(task.graph, task.outputs, task.inputs)
-        case _:
-            raise TypeError(f"a {type(task).__name__} is not done one by one")
+    if isinstance(task, RunGraph):
+        return model.run_graph(task.graph, task.outputs, task.inputs)
+    return ANSWERS[type(task)](model, task)
 
 
 def _ran(work: Callable[[], Any], stages: Mapping[str, float]) -> Ran:
