@@ -13,6 +13,7 @@ import signal
 import statistics
 import time
 from collections import Counter
+from collections.abc import Iterator
 from itertools import cycle
 
 import httpx
@@ -42,9 +43,9 @@ def main() -> None:
 class Load:
     """Clients that send until they are told to stop."""
 
-    def __init__(self, address: str, photos: list[bytes]) -> None:
+    def __init__(self, address: str, photos: Iterator[bytes]) -> None:
         self.replies: list[Reply] = []
-        self._source, self._going = cycle(photos), True
+        self._source, self._going = photos, True
         self._http = client(address)
         self._clients = [asyncio.create_task(self._ask()) for _ in range(CLIENTS)]
 
@@ -63,7 +64,8 @@ class Load:
 
 async def killed(bundle: str, workers: int, rounds: int) -> dict[str, float]:
     """Seconds until answers come again after SIGKILL of a worker, and what failed."""
-    photos, gaps, failed, late, wrong = bodies(48), [], [], 0, 0
+    # Other photos in each round: one that several workers died of would be refused.
+    photos, gaps, failed, late, wrong = cycle(bodies(150)), [], [], 0, 0
     with server(bundle, workers=workers, queue_seconds=PATIENT) as one:
         for _ in range(rounds):
             while len(one.workers()) < workers:
@@ -99,7 +101,7 @@ async def back(load: Load, at: float, patience: float) -> None:
 
 async def stopped(bundle: str, rounds: int) -> dict[str, float]:
     """What became of requests that were on their way when SIGTERM came, and of those that came later."""
-    photos, statuses, seconds, accepted = bodies(48), Counter[int](), list[float](), Counter[int]()
+    photos, statuses, seconds, accepted = cycle(bodies(48)), Counter[int](), list[float](), Counter[int]()
     for _ in range(rounds):
         with server(bundle, queue_seconds=PATIENT) as one:
             load = Load(one.address, photos)

@@ -14,6 +14,7 @@ import anyio
 from anyio import CapacityLimiter, to_thread
 
 from open_autoglm.errors import OpenAutoGLMError
+from open_autoglm.serving.answering import ANSWERS
 from open_autoglm.serving.work import (
     Ask,
     Classify,
@@ -36,7 +37,6 @@ from open_autoglm.serving.work import (
 if TYPE_CHECKING:
     from open_autoglm.runtime.model import Model
 
-ModelOf = Callable[[str, str], "Model"]
 WAITING = 256  # jobs
 
 WORK: Mapping[type, Callable[[Any, Any], Any]] = {
@@ -44,18 +44,12 @@ WORK: Mapping[type, Callable[[Any, Any], Any]] = {
     EmbedViews: lambda model, task: model.embed_views(task.content),
     EmbedText: lambda model, task: model.embed_texts([task.text])[0],
     EmbedQuery: lambda model, task: model.embed_queries([task.text]),
-    Ask: lambda model, task: model.ask(task.content, task.question, task.choices),
-    Ground: lambda model, task: model.ground(task.content, task.text),
-    Classify: lambda model, task: model.classify(task.content, task.labels),
-    Match: lambda model, task: model.match(task.content, task.texts),
-    Describe: lambda model, task: model.describe(task.content),
+    **ANSWERS,
 }
 
 
 class Direct:
     """``models`` gives them by name, the default first, when they are first needed.
-
-    ``of`` gives one as a tenant is to have it, such as with a cache.
 
     ``threads`` jobs run at once, and at most ``waiting`` are taken on.
     """
@@ -63,11 +57,10 @@ class Direct:
     def __init__(
         self,
         models: Callable[[], Mapping[str, Model]],
-        of: ModelOf | None = None,
         threads: int = 2,
         waiting: int = WAITING,
     ) -> None:
-        self._given, self._of = models, of
+        self._given = models
         self._threads, self._waiting, self._taken = threads, waiting, 0
 
     @cached_property
@@ -106,7 +99,7 @@ class Direct:
 
     async def _outcome(self, job: Job) -> Outcome:
         name = job.model or next(iter(self._models))
-        model = self._of(name, job.caller.tenant) if self._of is not None else self._models[name]
+        model = self._models[name]
         try:
             with anyio.fail_after(job.seconds):
                 value = await to_thread.run_sync(WORK[type(job.task)], model, job.task, limiter=self._limiter)

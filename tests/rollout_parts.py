@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import random
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import uvicorn
+from direct_models import WORK
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
+from serving_parts import serve_app
 
 from open_autoglm.errors import OpenAutoGLMError
 from open_autoglm.runtime.answers import Answer
@@ -98,28 +99,7 @@ class Stale:
 
 def run_model(model: Model) -> Answers:
     """A real bundle's answers."""
-
-    def answers(task: Task) -> Any:
-        match task:
-            case EmbedImage():
-                return model.embed_images([task.content])[0]
-            case EmbedViews():
-                return model.embed_views(task.content)
-            case EmbedText():
-                return model.embed_texts([task.text])[0]
-            case EmbedQuery():
-                return model.embed_queries([task.text])
-            case Ask():
-                return model.ask(task.content, task.question, task.choices)
-            case Ground():
-                return model.ground(task.content, task.text)
-            case Classify():
-                return model.classify(task.content, task.labels)
-            case Match():
-                return model.match(task.content, task.texts)
-        return model.describe(task.content)
-
-    return answers
+    return lambda task: WORK[type(task)](model, task)
 
 
 def vectors(turn: float = 0.0, noise: float = 0.0) -> Answers:
@@ -192,17 +172,19 @@ async def until(condition: Callable[[], Any], rollout: Rollout, seconds: float =
     return status
 
 
-async def traffic(rollout: Rollout, done: Callable[[dict[str, Any]], bool], most: int = 4000) -> dict[str, Any]:
+async def traffic(rollout: Rollout, done: Callable[[dict[str, Any]], bool], seconds: float = 40.0) -> dict[str, Any]:
     """Sends questions and texts of many people until that holds of the status; the status then."""
-    for turn in range(0, most, 20):
+    ended = time.monotonic() + seconds
+    for turn in count(0, 20):
         for number in range(turn, turn + 20):
             task = EmbedText(f"text {number}") if number % 2 else Ask(b"picture", f"question {number}")
             for outcome in await rollout.answer([by(f"person {number}", task)]):
                 assert outcome.error is None
         await asyncio.sleep(0.03)
         if done(status := await rollout.status()):
-            return status
-    raise AssertionError(status)
+            break
+        assert time.monotonic() < ended, status
+    return status
 
 
 def kinds(status: dict[str, Any]) -> list[str]:
@@ -235,14 +217,8 @@ def serving(inner: Any, file: Path, **settings: Any) -> Iterator[str]:
             yield
 
     app.router.lifespan_context = lifespan
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started and thread.is_alive():
-        time.sleep(0.01)
     try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        with serve_app(app) as address:
+            yield address
     finally:
-        server.should_exit = True
-        thread.join()
         store.close()
