@@ -69,7 +69,8 @@ async def test_a_person_stays_with_the_version_and_a_higher_weight_moves_nobody_
     people = [by(f"person {number}") for number in range(400)]
     answered: dict[int, set[int]] = {}
     async with rolling(two(), file) as rollout:
-        await rollout.start(quick(steps=(0.05, 0.25, 0.5), by_hand=True), "ada")
+        # So long stays a step that all people are answered in it.
+        await rollout.start(quick(steps=(0.05, 0.25, 0.5), by_hand=True, seconds=2.0), "ada")
         for step in (1, 2, 3):
             await traffic(rollout, lambda status, step=step: status["rollout"]["step"] == step)
             first, again = await rollout.answer(people), await rollout.answer(people)
@@ -233,6 +234,9 @@ async def test_a_candidate_that_is_gone_fails_nobody(file: Path) -> None:
         await rollout.start(quick(steps=(1.0,), by_hand=True), "ada")
         await traffic(rollout, lambda status: status["rollout"]["step"] == 1)
         assert (await rollout.answer([by("ada")]))[0].model == "photos@2"
+        shadow = rollout._attendant.shadow
+        assert shadow is not None
+        await until(lambda status: shadow._waiting.empty(), rollout)  # or what waits would fail with it first
         versions = rollout.versions
         gone = models.versions.pop("photos@2")
         rollout._inner = Stale(models, versions.by_name)  # type: ignore[assignment]
