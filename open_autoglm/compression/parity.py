@@ -27,7 +27,7 @@ from .static_int8 import cosines
 
 # fp32: what two correct kernels may differ by. int8: where neighbours in a ranking start to swap.
 LOWEST_COSINE = {"fp32": 0.9999, "int8": 0.97}
-# Kernels of processors without AVX-512 add up in another order: 0.0012 was seen after a training.
+# Kernels of processors without AVX-512 add up in another order, and come out a little above half of it.
 MOST_APART = 2e-3  # of two scores, relative to the largest where that is above 1
 
 
