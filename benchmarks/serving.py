@@ -1,10 +1,10 @@
 """What the API costs and carries: beside LitServe and infinity, over the bare runtime, and through 10,000 requests.
 
 Embeddings of one 640 x 480 JPEG a request, 1 and 16 at once. LitServe runs the same image graph and weights in ONNX
-Runtime (fp32), after Pillow and NumPy as its users write it. infinity takes no such model: its torch engine serves a
-CLIP of about the same cost with random weights, so its figures compare servers with their engines, not one model.
-The peers are installed in ``build/serving-peers``. The client runs on the same cores. Servers that are not measured are
-stopped meanwhile.
+Runtime (fp32), after Pillow and NumPy as its users write it; ours runs in fp32 beside it, and once more in int8.
+infinity takes no such model: its torch engine serves a CLIP of about the same cost with random weights, so its figures
+compare servers with their engines, not one model. The peers are installed in ``build/serving-peers``. The client runs
+on the same cores. Servers that are not measured are stopped meanwhile.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import base64
 import csv
 import http.client
 import io
+import itertools
 import json
 import os
 import random
@@ -87,11 +88,12 @@ def main() -> None:
     figures: dict[str, float] = {}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        servers = [stack.enter_context(autoglm(pictures))]
+        servers = [stack.enter_context(autoglm(pictures, precision)) for precision in ("fp32", "int8")]
+        peers = []
         if (PEERS / "bin" / "python").exists():
-            servers += [stack.enter_context(one(folder, pictures, model)) for one in (litserve, infinity)]
+            peers = [stack.enter_context(one(folder, pictures, model)) for one in (litserve, infinity)]
         check(servers[0], model, pictures)
-        figures |= against(servers, repeats, seconds)
+        figures |= against(servers, peers, repeats, seconds)
         figures |= overhead(servers[0], model, pictures, 60 if quick else 300)
         figures |= mixed(servers[0], model, pictures, requests)
         figures |= shortened(model)
@@ -99,7 +101,7 @@ def main() -> None:
         "repeats": repeats,
         "seconds_each": seconds,
         "mixed_requests": requests,
-        "servers": [server.name for server in servers],
+        "servers": [server.name for server in (*servers, *peers)],
         "quick": quick,
     }
     record("serving", settings, figures, time.perf_counter() - started)
@@ -159,11 +161,12 @@ def wait_for(server: Server) -> None:
     raise SystemExit(f"{server.name} does not answer.")
 
 
-def autoglm(pictures: Sequence[bytes]) -> Any:
+def autoglm(pictures: Sequence[bytes], precision: str) -> Any:
     """This project's server, without a cache, which would answer the same pictures from memory."""
     port = free_port()
     command = [sys.executable, "-m", "open_autoglm", "serve", "--port", port, "--cache", "off"]
-    return running("autoglm", command, port, [body({"input": uri(one)}) for one in pictures])
+    bodies = [body({"input": uri(one)}) for one in pictures]
+    return running(f"autoglm_{precision}", command, port, bodies, AUTOGLM_SERVE_WORKERS__PRECISION=precision)
 
 
 def litserve(folder: Path, pictures: Sequence[bytes], model: Model) -> Any:
@@ -186,8 +189,9 @@ def infinity(folder: Path, pictures: Sequence[bytes], model: Model) -> Any:
     return running("infinity", command, port, bodies, **quiet)
 
 
-def against(servers: Sequence[Server], repeats: int, seconds: float) -> dict[str, float]:
+def against(ours: Sequence[Server], peers: Sequence[Server], repeats: int, seconds: float) -> dict[str, float]:
     """Requests a second and milliseconds of each server, in turns."""
+    servers = (*ours, *peers)
     for server in servers:
         load(server, 4, 2.0)
         server.send(signal.SIGSTOP)
@@ -207,9 +211,9 @@ def against(servers: Sequence[Server], repeats: int, seconds: float) -> dict[str
             figures[f"{name}_requests_per_second"] = statistics.median(server.rates[at_once])
             figures[f"{name}_p50_ms"] = 1000 * float(np.percentile(server.seconds[at_once], 50))
             figures[f"{name}_p99_ms"] = 1000 * float(np.percentile(server.seconds[at_once], 99))
-        for peer in servers[1:]:
-            ratios = [ours / its for ours, its in zip(servers[0].rates[at_once], peer.rates[at_once], strict=True)]
-            figures[f"times_{peer.name}_{at_once}_at_once"] = statistics.median(ratios)
+        for server, peer in itertools.product(ours, peers):
+            ratios = [mine / its for mine, its in zip(server.rates[at_once], peer.rates[at_once], strict=True)]
+            figures[f"{server.name}_times_{peer.name}_{at_once}_at_once"] = statistics.median(ratios)
     return figures
 
 

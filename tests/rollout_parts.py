@@ -25,7 +25,7 @@ from open_autoglm.serving import Settings, failures
 from open_autoglm.serving.access import AccessSettings
 from open_autoglm.serving.access.install import install as install_access
 from open_autoglm.serving.caller import Caller
-from open_autoglm.serving.guard import HEADERS, Guard
+from open_autoglm.serving.intake.guard import HEADERS, Guard
 from open_autoglm.serving.rollout import Plan, Rollout, RolloutSettings, Store
 from open_autoglm.serving.rollout.routes import rollout_routes
 from open_autoglm.serving.work import (

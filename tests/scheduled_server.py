@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from open_autoglm.serving.draining import Drain, DrainGate, DrainingServer
 from open_autoglm.serving.readiness import ReadinessCheck
-from open_autoglm.serving.scheduling import open_scheduler
+from open_autoglm.serving.scheduler.scheduling import open_scheduler
 from open_autoglm.serving.work import EmbedImage, Job, Overloaded, WorkerDied
 from open_autoglm.serving.workers.settings import WorkerSettings
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from open_autoglm.errors import TextError
 from open_autoglm.runtime.decoding import ImageLimits
-from open_autoglm.serving.batching import Scheduler
 from open_autoglm.serving.caller import Caller
-from open_autoglm.serving.running import Batch, Done, ModelFailed, Ran
+from open_autoglm.serving.scheduler.batching import Scheduler
 from open_autoglm.serving.work import EmbedText, EmbedViews, Job, Outcome, Served, WorkerDied
+from open_autoglm.serving.workers.running import Batch, Done, ModelFailed, Ran
 from open_autoglm.serving.workers.settings import WorkerSettings
 
 SAMPLES = Path(__file__).parent.parent / "samples" / "grocery"

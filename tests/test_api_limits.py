@@ -18,7 +18,7 @@ from PIL import Image
 from open_autoglm.errors import SettingError
 from open_autoglm.runtime.images import ImageLimits
 from open_autoglm.serving import Settings
-from open_autoglm.serving.limits import RequestLimits
+from open_autoglm.serving.intake.limits import RequestLimits
 from open_autoglm.serving.work import EmbedImage, EmbedText
 
 TIGHT = RequestLimits(

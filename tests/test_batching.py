@@ -10,7 +10,6 @@ from scheduling_parts import SteeredRunner, Written, answered, asked, job, made,
 
 from open_autoglm.errors import ImageError, SettingError, TextError
 from open_autoglm.serving.caller import Caller
-from open_autoglm.serving.running import ModelFailed
 from open_autoglm.serving.work import (
     EmbedViews,
     Expired,
@@ -19,6 +18,7 @@ from open_autoglm.serving.work import (
     UnknownModel,
     WorkerDied,
 )
+from open_autoglm.serving.workers.running import ModelFailed
 
 
 def test_what_waits_runs_together_across_requests_and_an_idle_runner_is_not_kept_waiting() -> None:

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scheduling_parts import SteeredRunner, asked, job, made, run, settled, texts
 
-from open_autoglm.serving.running import ModelFailed
 from open_autoglm.serving.work import Outcome, Overloaded, WorkerDied
+from open_autoglm.serving.workers.running import ModelFailed
 
 REQUESTS = st.lists(
     st.tuples(

@@ -16,7 +16,7 @@ from api_parts import BANANA, serve_base
 
 from open_autoglm.errors import SettingError
 from open_autoglm.serving import Settings
-from open_autoglm.serving.fetching import Fetcher, FetchSettings, NotFetched, is_public
+from open_autoglm.serving.intake.fetching import Fetcher, FetchSettings, NotFetched, is_public
 
 # This network is allowed below, so that a local server stands for a public one; the rest of 127.0.0.0/8 is not.
 PUBLIC, PRIVATE = "127.0.0.2", "127.0.0.1"

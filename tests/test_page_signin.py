@@ -67,8 +67,7 @@ def test_signed_in_the_page_searches_and_shows_pictures(page: Page) -> None:
     search(page, "red")
     expect_names(page, "red-", 4)
     expect(pictures(page)).to_have_count(4)
-    sizes = page.locator("#grid img").evaluate_all("images => images.map(image => image.naturalWidth)")
-    assert min(sizes) > 100
+    page.wait_for_function("[...document.querySelectorAll('#grid img')].every(image => image.naturalWidth > 100)")
     page.locator("#grid .picture").first.click()
     expect(page.locator("#viewer-picture")).to_have_js_property("complete", True)
     page.wait_for_function("document.getElementById('viewer-picture').naturalWidth > 100")

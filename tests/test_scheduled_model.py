@@ -21,10 +21,10 @@ from open_autoglm.cache.memory import MemoryTier
 from open_autoglm.errors import ImageError, SettingError, TextError
 from open_autoglm.runtime.model import Model
 from open_autoglm.search import Index
-from open_autoglm.serving.batching import Scheduler
 from open_autoglm.serving.readiness import ReadinessCheck
-from open_autoglm.serving.scheduled import Asker, ScheduledModel, scheduled_model
-from open_autoglm.serving.served import ServedModels
+from open_autoglm.serving.scheduler.batching import Scheduler
+from open_autoglm.serving.scheduler.scheduled import Asker, ScheduledModel, scheduled_model
+from open_autoglm.serving.scheduler.served import ServedModels
 from open_autoglm.serving.work import EmbedText, Job, Overloaded, Task
 from open_autoglm.serving.workers.settings import WorkerSettings
 

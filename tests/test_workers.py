@@ -20,9 +20,8 @@ import open_autoglm
 from open_autoglm.bundle import shipped_folder
 from open_autoglm.errors import BundleError, ImageError, MissingExtra, OpenAutoGLMError, SettingError, TextError
 from open_autoglm.runtime.answers import Answer, Grounding
-from open_autoglm.serving.batching import Scheduler
-from open_autoglm.serving.running import Batch, Done, ModelFailed, Ran
-from open_autoglm.serving.scheduling import open_scheduler
+from open_autoglm.serving.scheduler.batching import Scheduler
+from open_autoglm.serving.scheduler.scheduling import open_scheduler
 from open_autoglm.serving.work import (
     Ask,
     Classify,
@@ -39,6 +38,7 @@ from open_autoglm.serving.work import (
     WorkerDied,
 )
 from open_autoglm.serving.workers import wire
+from open_autoglm.serving.workers.running import Batch, Done, ModelFailed, Ran
 from open_autoglm.serving.workers.settings import WorkerSettings
 
 
@@ -58,7 +58,8 @@ async def until(true: Any) -> None:
 @pytest.mark.parametrize("workers", [0, 1])
 def test_they_give_what_the_model_gives_and_each_bad_item_its_own_error(workers: int) -> None:
     photos, observer = pictures(6), Written()
-    model = open_autoglm.load(BUNDLE)
+    model = open_autoglm.load(BUNDLE, precision="fp32")  # in int8 a text's numbers depend on those beside it
+    settings = WorkerSettings(workers=workers, precision="fp32")
     tasks: list[Task] = [
         *(EmbedImage(photo) for photo in photos),
         EmbedImage(photos[0][:3_000]),
@@ -77,7 +78,7 @@ def test_they_give_what_the_model_gives_and_each_bad_item_its_own_error(workers:
     ]
 
     async def work() -> None:
-        async with open_scheduler({"shop": BUNDLE}, WorkerSettings(workers=workers), observer) as scheduler:
+        async with open_scheduler({"shop": BUNDLE}, settings, observer) as scheduler:
             assert [(one.name, one.space) for one in scheduler.served] == [("shop", model.space)]
             outcomes = await scheduler.answer([Job(task) for task in tasks])
         values = [outcome.value for outcome in outcomes]

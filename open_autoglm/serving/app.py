@@ -19,14 +19,14 @@ from . import failures
 from .access.install import install as install_access
 from .api import Desk, api, install
 from .draining import Drain, DrainGate
-from .fetching import Fetcher
-from .guard import HEADERS, Guard
 from .indexes import Shelf
-from .intake import Intake
+from .intake.bodies import Intake
+from .intake.fetching import Fetcher
+from .intake.guard import HEADERS, Guard
+from .intake.sent import SentPictures
 from .opening import Opened
 from .readiness import ReadinessCheck
 from .rollout.routes import rollout_routes
-from .sent import SentPictures
 from .service import Service
 from .settings import Settings
 from .telemetry import Watch, metrics_route

@@ -17,8 +17,8 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from ..errors import FilterError, ImageError, OpenAutoGLMError, PictureNotFound, SettingError, TextError
-from .fetching import NotFetched
 from .indexes import IndexReadOnly, IndexTaken, IndexUnknown
+from .intake.fetching import NotFetched
 from .pictures import PictureGone
 from .schemas import ErrorDetail, ErrorReply, ItemError
 from .telemetry.naming import named

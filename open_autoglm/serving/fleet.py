@@ -14,10 +14,10 @@ from pathlib import Path
 from ..bundle import Bundle
 from ..runtime.decoding import DEFAULT_LIMITS, ImageLimits
 from .caller import ANONYMOUS, Caller
-from .running import UNOBSERVED
-from .scheduled import ScheduledModel
-from .served import ServedModels
+from .scheduler.scheduled import ScheduledModel
+from .scheduler.served import ServedModels
 from .work import Job, Observer, Outcome, Served, UnknownModel
+from .workers.running import UNOBSERVED
 from .workers.settings import WorkerSettings
 
 

@@ -17,8 +17,8 @@ from fastapi import FastAPI
 
 from ..errors import SettingError
 from .app import create_app
-from .connection import bounded
 from .draining import DrainingServer
+from .intake.connection import bounded
 from .opening import Opened
 from .settings import Settings
 from .telemetry import configure_logging

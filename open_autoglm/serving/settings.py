@@ -14,8 +14,8 @@ from pathlib import Path
 from ..errors import SettingError
 from ..runtime.images import ImageLimits
 from .access.settings import AccessSettings
-from .fetching import FetchSettings
-from .limits import RequestLimits
+from .intake.fetching import FetchSettings
+from .intake.limits import RequestLimits
 from .rollout.settings import RolloutSettings
 from .telemetry.settings import TelemetrySettings
 from .workers.settings import WorkerSettings

@@ -16,10 +16,10 @@ from ...errors import ImageError
 from ..access import Caller, check, spend
 from ..failures import Refusal
 from ..indexes import DEFAULT_INDEX
-from ..intake import Intake
+from ..intake.bodies import Intake
+from ..intake.sent import SentPictures
 from ..pictures import PictureGone
 from ..readiness import ReadinessCheck
-from ..sent import SentPictures
 from ..service import Service
 from ..settings import Settings
 from ..telemetry import note_tokens

@@ -15,7 +15,7 @@ from ...search import Json as Scalar
 from ..access import Caller, permits
 from ..failures import Refusal, item_error
 from ..indexes.writing import NewPicture
-from ..intake import Upload
+from ..intake.bodies import Upload
 from ..schemas import IndexInfo, ItemError, ModelName, listed
 from .described import failures, json_body, sending, uploads_body
 from .desk import Desk

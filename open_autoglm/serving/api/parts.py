@@ -16,8 +16,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from pydantic_core import PydanticCustomError
 
 from ..failures import BadItems, Refusal, verdict
+from ..intake.sent import ADDRESSES, is_picture
 from ..schemas import Sent
-from ..sent import ADDRESSES, is_picture
 from ..work import Expired
 from .desk import Desk
 

@@ -20,7 +20,6 @@ from ...errors import OpenAutoGLMError
 from ...runtime.classifying import classified
 from ...runtime.model import Model
 from ..answering import ANSWERS
-from ..running import Batch, Done, ModelFailed, Ran
 from ..work import (
     Classify,
     EmbedImage,
@@ -30,6 +29,7 @@ from ..work import (
     RunGraph,
     Task,
 )
+from .running import Batch, Done, ModelFailed, Ran
 
 _LOG = logging.getLogger(__name__)
 Floats = NDArray[np.float32]

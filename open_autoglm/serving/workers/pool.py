@@ -9,10 +9,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from ..running import UNOBSERVED, Batch, Done
 from ..work import Observer, Served
 from .opening import Opening
 from .process import WorkerProcess
+from .running import UNOBSERVED, Batch, Done
 from .settings import WorkerSettings
 
 _LOG = logging.getLogger(__name__)

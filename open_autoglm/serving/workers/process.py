@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from ...errors import OpenAutoGLMError, SettingError
-from ..running import Batch, Done
 from ..work import WorkerDied
 from . import wire
 from .opening import Opening
+from .running import Batch, Done
 from .settings import WorkerSettings
 
 _AT_ONCE = 2  # batches in its hands: one that is looked at, and one whose pictures are decoded meanwhile

@@ -9,9 +9,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from ..running import Batch, Done
 from ..work import Served
 from .bench import Begun, Bench
+from .running import Batch, Done
 
 _AT_ONCE = 2  # one that is looked at, and one whose pictures are decoded meanwhile
 

@@ -16,7 +16,6 @@ import numpy as np
 
 from ... import errors
 from ...cache.codec import KINDS
-from ..running import Batch, Done, ModelFailed, Ran
 from ..work import (
     Ask,
     Classify,
@@ -29,6 +28,7 @@ from ..work import (
     Match,
     RunGraph,
 )
+from .running import Batch, Done, ModelFailed, Ran
 
 _TASKS = (EmbedImage, EmbedViews, EmbedText, EmbedQuery, Ask, Ground, Classify, Match, Describe, RunGraph)
 _CODES = {kind: code for code, kind in KINDS.items()}

@@ -12,13 +12,9 @@ from contextlib import suppress
 from functools import partial
 from itertools import count
 
-from ..errors import ImageError, OpenAutoGLMError, SettingError
-from ..runtime.decoding import DEFAULT_LIMITS, ImageLimits
-from .costs import Cost, Pace, cost
-from .lanes import Lane, Lanes, Waiting
-from .running import Batch, Done, ModelFailed, Ran, Runner
-from .suspects import Suspects
-from .work import (
+from ...errors import ImageError, OpenAutoGLMError, SettingError
+from ...runtime.decoding import DEFAULT_LIMITS, ImageLimits
+from ..work import (
     Classify,
     EmbedImage,
     EmbedQuery,
@@ -34,7 +30,11 @@ from .work import (
     UnknownModel,
     WorkerDied,
 )
-from .workers.settings import WorkerSettings
+from ..workers.running import Batch, Done, ModelFailed, Ran, Runner
+from ..workers.settings import WorkerSettings
+from .costs import Cost, Pace, cost
+from .lanes import Lane, Lanes, Waiting
+from .suspects import Suspects
 
 _NEED_VECTORS = (EmbedImage, EmbedViews, EmbedText, EmbedQuery, Classify)
 _LONGEST_RETRY = 60.0  # seconds that a refused request is told to stay away, at most

@@ -10,15 +10,15 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from ..runtime.decoding import DEFAULT_LIMITS, ImageLimits
+from ...runtime.decoding import DEFAULT_LIMITS, ImageLimits
+from ..caller import ANONYMOUS, Caller
+from ..work import Job, Observer, Outcome
+from ..workers.opening import Opening, served
+from ..workers.running import UNOBSERVED
+from ..workers.settings import WorkerSettings
 from .batching import Scheduler
-from .caller import ANONYMOUS, Caller
-from .running import UNOBSERVED
 from .scheduled import Asker, ScheduledModel, scheduled_model
 from .scheduling import open_scheduler
-from .work import Job, Observer, Outcome
-from .workers.opening import Opening, served
-from .workers.settings import WorkerSettings
 
 
 class ServedModels:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..work import Job, Outcome, Served, Task
 from .costs import Cost
-from .work import Job, Outcome, Served, Task
 
 
 class Lane(NamedTuple):

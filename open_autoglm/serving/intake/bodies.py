@@ -19,9 +19,9 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
-from .failures import Refusal
+from ..failures import Refusal
+from ..schemas import MOST_CHOICES
 from .limits import RequestLimits
-from .schemas import MOST_CHOICES
 
 Wanted = TypeVar("Wanted", bound=BaseModel)
 

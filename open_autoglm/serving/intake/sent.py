@@ -9,7 +9,7 @@ import binascii
 
 from anyio import to_thread
 
-from ..errors import ImageError
+from ...errors import ImageError
 from .fetching import Fetcher
 
 DATA = "data:"

@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bundle import Bundle
-from ..runtime.answers import Answer, Grounding
-from ..runtime.decoding import DEFAULT_LIMITS, ImageLimits, ImageSource, Source, read_source
-from ..runtime.describing import Description
-from ..runtime.engine import Engine
-from ..runtime.generation_settings import GenerationSettings
-from ..runtime.model import ALONE, Model, at_least_one, several
-from ..runtime.similarity import Queries
-from ..runtime.tuned import read_tuned
-from .caller import ANONYMOUS, Caller
-from .work import (
+from ...bundle import Bundle
+from ...runtime.answers import Answer, Grounding
+from ...runtime.decoding import DEFAULT_LIMITS, ImageLimits, ImageSource, Source, read_source
+from ...runtime.describing import Description
+from ...runtime.engine import Engine
+from ...runtime.generation_settings import GenerationSettings
+from ...runtime.model import ALONE, Model, at_least_one, several
+from ...runtime.similarity import Queries
+from ...runtime.tuned import read_tuned
+from ..caller import ANONYMOUS, Caller
+from ..work import (
     Ask,
     Classify,
     Describe,
@@ -40,7 +40,7 @@ from .work import (
     RunGraph,
     Task,
 )
-from .workers.settings import WorkerSettings
+from ..workers.settings import WorkerSettings
 
 Floats = NDArray[np.float32]
 _AT_ONCE = 64  # jobs of one call that wait together, so that a long list never fills the queue

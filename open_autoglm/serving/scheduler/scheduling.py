@@ -11,15 +11,15 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from ..runtime.decoding import DEFAULT_LIMITS, ImageLimits
+from ...runtime.decoding import DEFAULT_LIMITS, ImageLimits
+from ..work import Observer
+from ..workers.bench import Bench
+from ..workers.opening import Opening, served, warm
+from ..workers.pool import WorkerPool
+from ..workers.running import UNOBSERVED, Runner
+from ..workers.settings import WorkerSettings
+from ..workers.threads import ThreadRunner
 from .batching import Scheduler
-from .running import UNOBSERVED, Runner
-from .work import Observer
-from .workers.bench import Bench
-from .workers.opening import Opening, served, warm
-from .workers.pool import WorkerPool
-from .workers.settings import WorkerSettings
-from .workers.threads import ThreadRunner
 
 
 @asynccontextmanager

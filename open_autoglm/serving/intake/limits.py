@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from ..errors import SettingError
+from ...errors import SettingError
 
 MEBIBYTE = 2**20
 

@@ -9,8 +9,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
-from ..errors import ImageError, OpenAutoGLMError, TextError
-from .work import EmbedQuery, EmbedText, RunGraph, Task
+from ...errors import ImageError, OpenAutoGLMError, TextError
+from ..work import EmbedQuery, EmbedText, RunGraph, Task
 
 _MOST = 10_000
 Name = tuple[str, type[Task], int]

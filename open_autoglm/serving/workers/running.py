@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ..errors import OpenAutoGLMError
-from .work import Served, Task
+from ...errors import OpenAutoGLMError
+from ..work import Served, Task
 
 
 @dataclass(frozen=True)

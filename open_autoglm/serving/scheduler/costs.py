@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-from ..runtime.decoding import ImageLimits, open_picture
-from .work import EmbedQuery, EmbedText, RunGraph, Task
+from ...runtime.decoding import ImageLimits, open_picture
+from ..work import EmbedQuery, EmbedText, RunGraph, Task
 
 _FORGETTING = 0.8  # the weight of what was measured before a batch
 _LEAST = 100_000  # pixels of a picture, however small: the model sees all of them at one size

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .failures import failure
-from .settings import Settings
+from ..failures import failure
+from ..settings import Settings
 
 HEADERS = {
     "Content-Security-Policy": (

@@ -1,0 +1,1 @@
+"""What comes in from outside, bounded before it is believed: connections, headers, bodies, pictures and addresses."""
