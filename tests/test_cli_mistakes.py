@@ -130,11 +130,7 @@ def test_index_of_another_model(shared: Path, tmp_path: Path) -> None:
     manifest = json.loads((other / "manifest.json").read_text())
     (other / "manifest.json").write_text(json.dumps(manifest | {"name": "other", "space": "other-space"}))
     copy = shutil.copytree(shared / "photos.index", tmp_path / "photos.index")
-    for command in (
-        ["search", copy, "a ball"],
-        ["serve", copy],
-        ["index", shared / "pictures", "--to", copy],
-    ):
+    for command in (["search", copy, "a ball"], ["index", shared / "pictures", "--to", copy]):
         assert "other" in mistake(*command, "--model", other)
 
 

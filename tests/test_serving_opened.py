@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 from api_parts import BANANA, BASE
 
+import open_autoglm
 from open_autoglm.bundle import shipped_folder
+from open_autoglm.search import Index
 from open_autoglm.serving import Settings, opened
 from open_autoglm.serving.fleet import Fleet
 from open_autoglm.serving.rollout import Plan, RolloutSettings
@@ -46,3 +49,17 @@ def test_what_is_compared_is_worked_out_whatever_is_remembered(tmp_path: Path, m
                     await asyncio.sleep(0.1)
 
     asyncio.run(asyncio.wait_for(work(), 60))
+
+
+def test_an_index_of_another_model_brings_its_own(tmp_path: Path) -> None:
+    other = shutil.copytree(shipped_folder() / BASE, tmp_path / "other")
+    manifest = json.loads((other / "manifest.json").read_text())
+    (other / "manifest.json").write_text(json.dumps(manifest | {"name": "other", "space": "other-space"}))
+    model = open_autoglm.load(BASE)
+    with Index.create(tmp_path / "photos.index", model) as index:
+        index.add([BANANA])
+    settings = Settings(models={"other": str(other)}, workers=WorkerSettings(workers=0))
+    with opened(tmp_path / "photos.index", settings, None, print) as parts:
+        spaces = {one.name: one.space for one in parts.models.served}
+        assert spaces == {"other": "other-space", BASE: model.space}
+        assert parts.index is not None and parts.index.model.space == model.space
