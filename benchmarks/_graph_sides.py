@@ -178,7 +178,7 @@ class Lance(Built):
             )
 
     def ask(self, number: int, query: Floats, effort: int) -> Found:
-        asked = self.table.search(query).select(["id"]).limit(K).ef(max(effort, 2 * K)).refine_factor(2)
+        asked = self.table.search(query).select(["id", "_distance"]).limit(K).ef(max(effort, 2 * K)).refine_factor(2)
         return asked.to_arrow()["id"].to_pylist()
 
     def bytes(self) -> int:

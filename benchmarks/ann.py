@@ -1,7 +1,7 @@
 """How fast the nearest of a million pictures are found; and of fewer, beside faiss, usearch, hnswlib and LanceDB.
 
-Queries come from elsewhere than the pictures, as texts do. Each side is made and asked in a process of its own, with
-one thread for each query; ours is asked through the public index, records included. ``beside_``: at equal recall.
+Queries come from elsewhere than the pictures, as texts do, and have one thread each; ours is asked through the public
+index, records included. ``beside_``: at equal recall, all sides in one process and asked in turns.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from _graph_sides import SIDES
+from _graph_sides import SIDES, Side
 from _index_parts import best_rows, recall
 from _record import record
 from _vectors import Floats, World
@@ -27,6 +29,7 @@ from open_autoglm.search.frozen import FILE
 DIMENSION = 512
 RECALLS = (0.90, 0.95, 0.99)
 TUNING, ASKED = 300, 1000  # queries that an effort is chosen with, and those that are timed
+ROUNDS = 10
 
 
 def main() -> None:
@@ -38,11 +41,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="for making the graphs; ours takes the cores there are")
     parser.add_argument("--sides", nargs="+", default=list(SIDES), choices=list(SIDES))
     parser.add_argument("--folder", type=Path, help="where to work; in the system's own otherwise")
-    parser.add_argument("--side", help=argparse.SUPPRESS)
+    parser.add_argument("--measured", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     asked = 200 if arguments.quick else ASKED
-    if arguments.side:
-        print(json.dumps(measure(arguments.side, arguments.folder, arguments.threads, asked)))
+    if arguments.measured:
+        print(json.dumps(measure(arguments.sides, arguments.folder, arguments.threads, asked)))
         return
     if missing := [name for name in ("faiss", "usearch", "hnswlib", "lancedb") if find_spec(name) is None]:
         parser.error(f"{', '.join(missing)} not installed: pip install -c constraints.txt -e '.[bench]'")
@@ -58,16 +61,13 @@ def main() -> None:
 
 
 def sides(names: list[str], count: int, asked: int, arguments: argparse.Namespace) -> dict[str, float]:
-    """The figures of several sides over the same vectors."""
-    figures: dict[str, float] = {"vectors": count}
+    """The figures of some sides over the same vectors, in a process of their own."""
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         write_vectors(Path(folder), count, TUNING + asked)
-        for side in names:
-            command = [sys.executable, __file__, "--side", side, "--folder", folder]
-            command += ["--threads", str(arguments.threads), *(["--quick"] if arguments.quick else [])]
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            figures |= {f"{side}_{name}": value for name, value in json.loads(done.stdout.splitlines()[-1]).items()}
-    return figures
+        command = [sys.executable, __file__, "--measured", "--folder", folder, "--threads", str(arguments.threads)]
+        command += ["--sides", *names, *(["--quick"] if arguments.quick else [])]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return {"vectors": count, **json.loads(done.stdout.splitlines()[-1])}
 
 
 def write_vectors(folder: Path, count: int, queries: int) -> None:
@@ -83,33 +83,53 @@ def write_vectors(folder: Path, count: int, queries: int) -> None:
     np.save(folder / "best.npy", best_rows(asked, vectors))
 
 
-def measure(name: str, folder: Path, threads: int, asked: int) -> dict[str, float]:
-    """The figures of one side; of recalls that it does not reach there are none."""
+def measure(names: Sequence[str], folder: Path, threads: int, asked: int) -> dict[str, float]:
+    """The figures of sides; of recalls that one does not reach there are none."""
     vectors = np.load(folder / "vectors.npy", mmap_mode="r")
     queries, best = np.load(folder / "queries.npy"), np.load(folder / "best.npy")
-    side = SIDES[name](folder, vectors, queries, threads)
-    figures = {"build_s": side.build_s, "bytes_a_vector": side.bytes() / len(vectors)}
-    wanted = list(RECALLS)
+    made = {name: SIDES[name](folder, vectors, queries, threads) for name in names}
+    figures = {}
+    for name, side in made.items():
+        figures |= {f"{name}_build_s": side.build_s, f"{name}_bytes_a_vector": side.bytes() / len(vectors)}
+    efforts = {name: efforts_of(side, queries, best) for name, side in made.items()}
+    for share in RECALLS:
+        able = {name: partial(made[name].ask, effort=efforts[name][share]) for name in made if share in efforts[name]}
+        for name, (times, found) in in_turns(able, queries, asked).items():
+            label = f"{name}_at_{round(100 * share)}"
+            figures[f"{label}_recall"] = recall(found, best[TUNING:])
+            figures[f"{label}_per_s"] = float(np.median([len(part) / sum(part) for part in times]))
+            figures[f"{label}_p95_ms"] = 1000 * float(np.percentile(np.concatenate(times), 95))
+            figures[f"{label}_effort"] = efforts[name][share]
+    return figures | (as_opened(folder, queries, best, asked) if names == ["ours"] else {})
+
+
+def efforts_of(side: Side, queries: Floats, best: np.ndarray) -> dict[float, int]:
+    """The least effort that reaches each recall."""
+    found: dict[float, int] = {}
     for effort in side.efforts:
         reached = recall([side.ask(number, queries[number], effort) for number in range(TUNING)], best[:TUNING])
-        while wanted and reached >= wanted[0]:
-            label = f"at_{round(100 * wanted.pop(0))}"
-            times, found = timed(side, queries, effort, asked)
-            figures[f"{label}_recall"] = recall(found, best[TUNING:])
-            figures[f"{label}_per_s"] = len(times) / sum(times)
-            figures[f"{label}_p95_ms"] = 1000 * float(np.percentile(times, 95))
-            figures[f"{label}_effort"] = effort
-    return figures | (as_opened(folder, queries, best, asked) if name == "ours" else {})
+        found |= {share: effort for share in RECALLS if reached >= share and share not in found}
+        if len(found) == len(RECALLS):
+            break
+    return found
 
 
-def timed(side: object, queries: Floats, effort: int, asked: int) -> tuple[list[float], list[list[int]]]:
-    """Seconds of each query, and what it found."""
-    times, found = [], []
-    for number in range(TUNING, TUNING + asked):
-        before = time.perf_counter()
-        found.append(side.ask(number, queries[number], effort))  # type: ignore[attr-defined]
-        times.append(time.perf_counter() - before)
-    return times, found
+def in_turns(
+    sides: Mapping[str, Callable[..., list[int]]], queries: Floats, asked: int
+) -> dict[str, tuple[list[list[float]], list[list[int]]]]:
+    """Seconds of each query, a list a round, and what each found; before a side is timed it answers a few."""
+    done: dict[str, tuple[list[list[float]], list[list[int]]]] = {name: ([], []) for name in sides}
+    for start in range(TUNING, TUNING + asked, asked // ROUNDS):
+        for name, ask in sides.items():
+            for number in range(20):
+                ask(number, queries[number])
+            times, found = [], done[name][1]
+            for number in range(start, start + asked // ROUNDS):
+                before = time.perf_counter()
+                found.append(ask(number, queries[number]))
+                times.append(time.perf_counter() - before)
+            done[name][0].append(times)
+    return done
 
 
 OPENED = """
