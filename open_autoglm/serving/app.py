@@ -91,7 +91,7 @@ def create_app(opened: Opened, settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(Watch, telemetry=opened.telemetry)
     failures.install(app, HEADERS)
-    app.include_router(api(desk))
+    app.router.routes.extend(api(desk))
     app.include_router(metrics_route(opened.telemetry))
     if opened.rollout is not None:
         app.include_router(rollout_routes(opened.rollout))

@@ -14,7 +14,7 @@ from ..access import Caller, permits
 from ..answers import answer_reply, ground_reply
 from ..schemas import AnswerReply, AskRequest, GroundReply, GroundRequest
 from ..work import Ask, Ground
-from .described import answered, either_body
+from .described import answered, either_body, family
 from .desk import Asked, Desk
 from .replies import reply
 
@@ -23,7 +23,7 @@ _INSTEAD = ("picture", "index", "image")
 
 def routes(desk: Desk) -> APIRouter:
     """The addresses, over ``desk``."""
-    router = APIRouter(tags=["pictures"])
+    router = family(tags=["pictures"])
 
     @router.post(
         "/v1/ask",

@@ -22,7 +22,7 @@ from ..answers import regions
 from ..failures import Refusal
 from ..work import Ask, Describe, Outcome
 from .chat_shapes import ChatMessage, ChatReply, ChatRequest, Choice, Details, Usage
-from .described import answered, json_body
+from .described import answered, family, json_body
 from .desk import Asked, Desk
 from .replies import named, reply
 
@@ -31,7 +31,7 @@ _STREAM = "text/event-stream"
 
 def routes(desk: Desk) -> APIRouter:
     """The address, over ``desk``."""
-    router = APIRouter()
+    router = family()
     responses = answered(ChatReply, 404)
     responses[200]["content"] = {_STREAM: {"schema": {"type": "string"}}}
 

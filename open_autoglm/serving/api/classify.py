@@ -14,7 +14,7 @@ from ..access import Caller, permits
 from ..indexes import DEFAULT_INDEX
 from ..schemas import MOST_CHOICES, IndexName, ModelName, PictureId, Sent, listed
 from ..work import Classify
-from .described import answered, either_body
+from .described import answered, either_body, family
 from .desk import Asked, Desk
 from .replies import reply
 
@@ -50,7 +50,7 @@ class ClassifyReply(BaseModel):
 
 def routes(desk: Desk) -> APIRouter:
     """The address, over ``desk``."""
-    router = APIRouter(tags=["pictures"])
+    router = family(tags=["pictures"])
 
     @router.post(
         "/v1/classify",

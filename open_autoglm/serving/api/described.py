@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from pydantic import BaseModel
 
 from ..schemas import ErrorReply
@@ -37,6 +37,11 @@ _NAMES = {
     MODEL: {"schema": {"type": "string"}, "description": "The model that answered."},
     SPACE: {"schema": {"type": "string"}, "description": "The embedding space of the answer."},
 }
+
+
+def family(tags: list[str] | None = None) -> APIRouter:
+    """Routes that document what may be answered to any request."""
+    return APIRouter(tags=list(tags or ()), responses=failures(*ANY))
 
 
 def failures(*statuses: int) -> dict[int | str, dict[str, Any]]:

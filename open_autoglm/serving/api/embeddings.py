@@ -20,7 +20,7 @@ from ..access import Caller, permits
 from ..failures import Refusal, item_error
 from ..schemas import ItemError, ModelName
 from ..work import EmbedImage, EmbedText, Outcome, Task
-from .described import answered, json_body
+from .described import answered, family, json_body
 from .desk import Asked, Desk
 from .parts import Given, Item, SeveralGiven, contents, item, refuse
 from .replies import reply, who
@@ -111,7 +111,7 @@ class EmbeddingsReply(BaseModel):
 
 def routes(desk: Desk) -> APIRouter:
     """The address, over ``desk``."""
-    router = APIRouter()
+    router = family()
 
     @router.post(
         "/v1/embeddings",

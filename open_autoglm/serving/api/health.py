@@ -9,13 +9,13 @@ from fastapi import APIRouter, Response
 
 from ..failures import failure
 from ..schemas import Live
-from .described import failures
+from .described import failures, family
 from .desk import Desk
 
 
 def routes(desk: Desk) -> APIRouter:
     """The addresses, over ``desk``."""
-    router = APIRouter(tags=["health"])
+    router = family(tags=["health"])
 
     @router.get("/live")
     async def live() -> Live:

@@ -17,7 +17,7 @@ from ..failures import Refusal, item_error
 from ..indexes.writing import NewPicture
 from ..intake.bodies import Upload
 from ..schemas import IndexInfo, ItemError, ModelName, listed
-from .described import failures, json_body, sending, uploads_body
+from .described import failures, family, json_body, sending, uploads_body
 from .desk import Desk
 from .pictures import IndexName, PictureId
 from .replies import reply
@@ -65,7 +65,7 @@ class AddedReply(BaseModel):
 
 def routes(desk: Desk) -> APIRouter:
     """The addresses, over ``desk``."""
-    router = APIRouter(tags=["indexes"])
+    router = family(tags=["indexes"])
 
     @router.get("/v1/indexes")
     async def indexes(caller: Annotated[Caller, Depends(permits("search"))]) -> Indexes:

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from ..access import Caller, permits
 from ..work import Served
-from .described import failures
+from .described import failures, family
 from .desk import Desk
 
 
@@ -39,7 +39,7 @@ class ModelCards(BaseModel):
 
 def routes(desk: Desk) -> APIRouter:
     """The addresses, over ``desk``."""
-    router, started = APIRouter(tags=["models"]), int(time.time())
+    router, started = family(tags=["models"]), int(time.time())
 
     @router.get("/v1/models")
     async def models(caller: Annotated[Caller, Depends(permits("models"))]) -> ModelCards:

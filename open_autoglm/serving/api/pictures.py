@@ -17,7 +17,7 @@ from ..access import Caller, permits
 from ..indexes import DEFAULT_INDEX, NAME
 from ..pictures import DOWNLOAD
 from ..schemas import LARGEST_ID
-from .described import failures
+from .described import failures, family
 from .desk import Desk
 
 PictureId = Annotated[int, PathParameter(ge=0, le=LARGEST_ID)]
@@ -38,7 +38,7 @@ _JPEG = {200: {"content": {"image/jpeg": {}}, "description": "The small JPEG."},
 
 def routes(desk: Desk) -> APIRouter:
     """The addresses, over ``desk``."""
-    router = APIRouter(tags=["pictures"])
+    router = family(tags=["pictures"])
 
     async def whole(caller: Caller, index: str, id: int) -> Response:
         found = await desk.service.picture(caller.tenant, index, id)

@@ -19,7 +19,7 @@ from ..access import Caller, permits
 from ..failures import Refusal, item_error
 from ..schemas import ItemError, ModelName
 from ..work import Classify, EmbedImage, EmbedText, Match, Outcome, Served, Task
-from .described import answered, json_body
+from .described import answered, family, json_body
 from .desk import Asked, Desk
 from .parts import Given, contents, item, refuse
 from .replies import reply, who
@@ -75,7 +75,7 @@ class RerankReply(BaseModel):
 
 def routes(desk: Desk) -> APIRouter:
     """The address, over ``desk``."""
-    router = APIRouter()
+    router = family()
 
     @router.post(
         "/v1/rerank",

@@ -14,14 +14,14 @@ from ..access import Caller, permits
 from ..failures import Refusal
 from ..indexes import DEFAULT_INDEX, IndexUnknown
 from ..schemas import Examples, Info, SearchReply, SearchRequest
-from .described import answered, either_body
+from .described import answered, either_body, family
 from .desk import Asked, Desk
 from .replies import reply
 
 
 def routes(desk: Desk) -> APIRouter:
     """The addresses, over ``desk``."""
-    router = APIRouter(tags=["search"])
+    router = family(tags=["search"])
 
     @router.get("/v1/info")
     async def info(caller: Annotated[Caller, Depends(permits("search"))]) -> Info:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import binascii
 
+import pybase64
 from anyio import to_thread
 
 from ...errors import ImageError
@@ -46,6 +47,6 @@ def decoded(uri: str, max_bytes: int) -> bytes:
     if (len(uri) - comma - 1) // 4 * 3 - 2 > max_bytes:
         raise ImageError(f"This picture has more than {max_bytes} bytes, the limit.")
     try:
-        return binascii.a2b_base64(uri[comma + 1 :], strict_mode=True)
+        return pybase64.b64decode(uri[comma + 1 :], validate=True)
     except (binascii.Error, ValueError) as error:
         raise ImageError(f"The base64 of this picture's data: URI is damaged ({error}): send it again.") from error

@@ -5,6 +5,7 @@ It knows HTTP; it knows nothing of what is asked for, and looks into no body.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable
 from functools import partial
@@ -67,9 +68,10 @@ class Watch:
         except BaseException:
             # Whatever its first line said, the reply is not whole.
             request.status = HTTPStatus.INTERNAL_SERVER_ERROR
-            raise
-        finally:
             request.over()
+            raise
+        # After the reply has left: the event loop sends it when it comes back to itself.
+        asyncio.get_running_loop().call_soon(request.over)
 
 
 class _Request:

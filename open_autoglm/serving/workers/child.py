@@ -43,10 +43,11 @@ def _work(connection: socket.socket, file: BinaryIO, bench: Bench) -> None:
     idle = threading.Event()
     threading.Thread(target=_receive, args=(file, bench, begun, idle), daemon=True).start()
     while True:
+        memory = resident()  # while nobody waits for it
         idle.set()
         batch = begun.get()
         idle.clear()
-        _send(connection, wire.told_done(bench.finish(batch), resident()))
+        _send(connection, wire.told_done(bench.finish(batch), memory))
 
 
 def _receive(file: BinaryIO, bench: Bench, begun: SimpleQueue[Begun], idle: threading.Event) -> None:
