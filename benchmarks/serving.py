@@ -3,7 +3,7 @@
 Embeddings of one 640 x 480 JPEG a request, 1 and 16 at once, of the same picture tower and weights: LitServe runs the
 graph in ONNX Runtime (fp32), after Pillow and NumPy as its users write it; infinity runs the network in torch eager.
 Ours runs in fp32, and once more in int8, its default. All answers are compared before anything is timed. The peers are
-installed in ``build/serving-peers``. The client runs on the same cores. Servers that are not measured are stopped
+installed in ``build/peers``. The client runs on the same cores. Servers that are not measured are stopped
 meanwhile.
 """
 
@@ -29,12 +29,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import psutil
+from _peers import PEERS, PYTHON, install_peers
 from _record import record
 from PIL import Image
 
@@ -45,16 +47,6 @@ from open_autoglm.runtime.model import Model
 from open_autoglm.runtime.similarity import unit
 
 ROOT = Path(__file__).parent.parent
-PEERS = ROOT / "build" / "serving-peers"
-PACKAGES = (
-    "litserve==0.2.19",
-    "infinity-emb[server,optimum,cache]==0.0.78",
-    "aiohttp",
-    "pillow",
-    "sentence-transformers<4",
-    "torch==2.13.0",
-    "transformers==4.57.6",
-)
 PATH = "/v1/embeddings"
 CLOSE = 0.002  # two runs of a float graph on other batch sizes differ by less
 ALIKE = 0.99  # the cosine of one picture's vectors, though each server decodes and resizes in its own way
@@ -91,12 +83,12 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         servers = [stack.enter_context(autoglm(pictures, precision)) for precision in ("fp32", "int8")]
         peers = []
-        if (PEERS / "bin" / "python").exists():
+        if PYTHON.exists():
             peers = [stack.enter_context(one(folder, pictures, model)) for one in (litserve, infinity)]
         for server in (servers[0], *peers):
             check(server, model, pictures)
         figures |= against(servers, peers, repeats, seconds)
-        figures |= overhead(servers[0], model, pictures, 60 if quick else 300)
+        figures |= overhead(servers[0], model, pictures, 3 if quick else 20)
         figures |= mixed(servers[0], model, pictures, requests)
         figures |= shortened(model)
     settings = {
@@ -107,14 +99,6 @@ def main() -> None:
         "quick": quick,
     }
     record("serving", settings, figures, time.perf_counter() - started)
-
-
-def install_peers() -> None:
-    """Once; the peers need other versions of what this project needs."""
-    if not (PEERS / "installed").exists():
-        subprocess.run([sys.executable, "-m", "venv", str(PEERS)], check=True)
-        subprocess.run([PEERS / "bin" / "python", "-m", "pip", "install", "-q", *PACKAGES], check=True)
-        (PEERS / "installed").touch()
 
 
 def photos(count: int) -> list[bytes]:
@@ -175,7 +159,7 @@ def litserve(folder: Path, pictures: Sequence[bytes], model: Model) -> Any:
     """LitServe with the image graph in one file."""
     graph, port = folder / "image.onnx", free_port()
     onnx.save(inlined(model.bundle, model.bundle.graph("image", "fp32")), graph)
-    command = [PEERS / "bin" / "python", ROOT / "benchmarks" / "_serving_litserve.py", graph, port, available_cores()]
+    command = [PYTHON, ROOT / "benchmarks" / "_serving_litserve.py", graph, port, available_cores()]
     return running("litserve", command, port, [body({"input": uri(one)}) for one in pictures])
 
 
@@ -271,17 +255,24 @@ class Line:
 
 
 def overhead(server: Server, model: Model, pictures: Sequence[bytes], rounds: int) -> dict[str, float]:
-    """One picture through the API and through the runtime alone, in turns: the median of the differences."""
+    """One picture after another through the runtime alone and through the API, so many at a time in turns.
+
+    What comes first after a turn has to bring another process's weights back into the caches, and is not counted.
+    """
     bare, served = list[float](), list[float]()
     with Line(server.port) as line:
-        for turn in range(rounds):
-            picture = turn % len(pictures)
-            bare.append(timed(lambda: model.embed_images([pictures[picture]])))  # noqa: B023
-            served.append(timed(lambda: line.ask(server.bodies[picture])))  # noqa: B023
+        ways: tuple[tuple[list[float], Callable[[int], object]], ...] = (
+            (bare, lambda picture: model.embed_images([pictures[picture]])),
+            (served, lambda picture: line.ask(server.bodies[picture])),
+        )
+        for _ in range(rounds):
+            for times, ask in ways:
+                taken = [timed(partial(ask, picture)) for picture in range(24)]
+                times += taken[4:]
     return {
         "bare_runtime_p50_ms": statistics.median(bare),
         "served_p50_ms": statistics.median(served),
-        "overhead_p50_ms": statistics.median(np.subtract(served, bare).tolist()),
+        "overhead_p50_ms": statistics.median(served) - statistics.median(bare),
     }
 
 

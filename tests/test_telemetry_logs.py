@@ -171,6 +171,14 @@ def test_a_line_tells_how_a_request_went(folder: Path) -> None:
     assert told["tenant"] == "shop"
 
 
+def test_a_line_of_a_search_names_the_model_of_its_index(folder: Path) -> None:
+    with running(folder) as (client, ended):
+        client.post("/v1/search", json={"query": "red"})
+        log = ended()
+    (searched,) = lines(log)
+    assert (searched["route"], searched["model"]) == ("/v1/search", "colours")
+
+
 def test_what_nobody_foresaw_is_found_by_the_name_in_the_reply(folder: Path) -> None:
     with running(folder) as (client, ended):
         reply = client.get("/fails?query=S3CRET")

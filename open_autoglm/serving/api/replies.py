@@ -13,6 +13,7 @@ from fastapi import Response
 from pydantic import BaseModel
 from pydantic_core import to_json
 
+from ..telemetry import note_model
 from ..work import Outcome
 
 MODEL, SPACE = "x-model", "x-embedding-space"
@@ -25,6 +26,7 @@ def named(model: str, space: str) -> dict[str, str]:
 
 def reply(content: BaseModel | dict[str, Any], model: str, space: str) -> Response:
     """The content as JSON, with the headers."""
+    note_model(model)
     return Response(to_json(content, inf_nan_mode="null"), media_type="application/json", headers=named(model, space))
 
 

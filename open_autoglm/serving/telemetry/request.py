@@ -51,6 +51,13 @@ def begin(seen: Seen) -> None:
     _current.set(seen)
 
 
+def note_model(name: str) -> None:
+    """Says which model answered the present request, where no model that is watched was asked; nothing outside."""
+    seen = current()
+    if seen is not None and not seen.model:
+        seen.model = name
+
+
 def note_tokens(input: int = 0, output: int = 0) -> None:
     """Adds to the tokens that the present request was counted; for nothing outside of any."""
     seen = current()

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import threading
+import warnings
 from queue import SimpleQueue
 from typing import Any, BinaryIO
 
@@ -24,6 +25,8 @@ def main(descriptor: int) -> None:
     # Who started it says when it ends, by closing the socket, also where a signal goes to the whole group.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # It has read the same bundles, too, and warned of what there is to warn of.
+    warnings.simplefilter("ignore", RuntimeWarning)
     with socket.socket(fileno=descriptor) as connection, connection.makefile("rb") as file:
         try:
             opening = Opening.read(wire.read(file))
