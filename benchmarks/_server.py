@@ -76,12 +76,12 @@ def server(bundle: str, **workers: Any) -> Iterator[Server]:
             process.kill()
 
 
-def bodies(count: int) -> list[bytes]:
-    """Requests of one photo each, as JPEG of 640 x 480 in a data: address."""
+def bodies(count: int, quality: int = 90) -> list[bytes]:
+    """Requests of one photo each, as JPEG of 640 x 480 in a data: address; of another quality they are other photos."""
     made = []
     for path in sorted(SAMPLES.rglob("*.jpg"))[:count]:
         file = io.BytesIO()
-        Image.open(path).convert("RGB").resize((640, 480)).save(file, "JPEG", quality=90)
+        Image.open(path).convert("RGB").resize((640, 480)).save(file, "JPEG", quality=quality)
         made.append(body(file.getvalue(), "jpeg"))
     return made
 

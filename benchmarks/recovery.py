@@ -64,10 +64,11 @@ class Load:
 
 async def killed(bundle: str, workers: int, rounds: int) -> dict[str, float]:
     """Seconds until answers come again after SIGKILL of a worker, and what failed."""
-    # Other photos in each round: one that several workers died of would be refused.
-    photos, gaps, failed, late, wrong = cycle(bodies(150)), [], [], 0, 0
+    gaps, failed, late, wrong = [], [], 0, 0
     with server(bundle, workers=workers, queue_seconds=PATIENT) as one:
-        for _ in range(rounds):
+        for number in range(rounds):
+            # Other photos in each round: one that several workers died of would be refused.
+            photos = cycle(bodies(48, quality=90 - number))
             while len(one.workers()) < workers:
                 await asyncio.sleep(0.1)
             load = Load(one.address, photos)
