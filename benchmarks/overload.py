@@ -13,10 +13,9 @@ import statistics
 import time
 from itertools import cycle
 
-import httpx
 import numpy as np
 from _record import record
-from _server import LOST, REFUSED, Reply, Server, bodies, client, send, server
+from _server import LOST, REFUSED, Client, Reply, Server, bodies, server
 
 CLIENTS, TIMES = 16, 3
 QUEUE_SECONDS = 5.0
@@ -37,7 +36,7 @@ def main() -> None:
 
 async def measured(one: Server, seconds: float, closed: float) -> dict[str, float]:
     photos = bodies(32)
-    async with client(one.address) as http:
+    async with Client(one.address) as http:
         before = await capacity(http, photos, closed)
         memory: list[float] = []
         watching = asyncio.create_task(watch(one, memory))
@@ -69,28 +68,28 @@ async def measured(one: Server, seconds: float, closed: float) -> dict[str, floa
     }
 
 
-async def capacity(http: httpx.AsyncClient, photos: list[bytes], seconds: float) -> float:
+async def capacity(http: Client, photos: list[bytes], seconds: float) -> float:
     """Requests a second that some clients get answered, each waiting for its answer."""
     until, source, answered = time.perf_counter() + seconds, cycle(photos), 0
 
     async def ask() -> None:
         nonlocal answered
         while time.perf_counter() < until:
-            reply = await send(http, next(source))
+            reply = await http.send(next(source))
             answered += reply.status == 200 and reply.answered < until
 
     await asyncio.gather(*(ask() for _ in range(CLIENTS)))
     return answered / seconds
 
 
-async def flood(http: httpx.AsyncClient, photos: list[bytes], rate: float, seconds: float) -> list[Reply]:
+async def flood(http: Client, photos: list[bytes], rate: float, seconds: float) -> list[Reply]:
     """Requests at random moments, so many a second, whatever becomes of them."""
     moments, source = random.Random(0), cycle(photos)
     sent: list[asyncio.Task[Reply]] = []
     began = due = time.perf_counter()
     while due < began + seconds:
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
-        sent.append(asyncio.create_task(send(http, next(source))))
+        sent.append(asyncio.create_task(http.send(next(source))))
         due += moments.expovariate(rate)
     return list(await asyncio.gather(*sent))
 

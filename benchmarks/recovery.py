@@ -18,7 +18,7 @@ from itertools import cycle
 
 import httpx
 from _record import record
-from _server import LOST, REFUSED, Reply, Server, bodies, client, send, server
+from _server import LOST, REFUSED, Client, Reply, Server, bodies, server
 
 CLIENTS = 12
 PATIENT = 60.0  # seconds that what waits may be expected to take: that the queue is full is not what is measured here
@@ -46,19 +46,19 @@ class Load:
     def __init__(self, address: str, photos: Iterator[bytes]) -> None:
         self.replies: list[Reply] = []
         self._source, self._going = photos, True
-        self._http = client(address)
+        self._http = Client(address)
         self._clients = [asyncio.create_task(self._ask()) for _ in range(CLIENTS)]
 
     async def _ask(self) -> None:
         while self._going:
-            self.replies.append(await send(self._http, next(self._source)))
+            self.replies.append(await self._http.send(next(self._source)))
             if self.replies[-1].status != 200:
                 await asyncio.sleep(0.05)
 
     async def stop(self) -> list[Reply]:
         self._going = False
         await asyncio.gather(*self._clients)
-        await self._http.aclose()
+        await self._http.__aexit__()
         return self.replies
 
 
@@ -130,10 +130,10 @@ async def poisoned(bundle: str) -> dict[str, float]:
     poison, photo = bodies(2)
     deaths = 0
     with server(bundle) as one:
-        async with client(one.address) as http:
+        async with Client(one.address) as http:
             while (reply := await poisoning(one, http, poison)).status == 503:
                 deaths += 1
-            neighbour = await send(http, photo)
+            neighbour = await http.send(photo)
     return {
         "poison_ends_workers": deaths,
         "poison_then_status": reply.status,
@@ -141,13 +141,13 @@ async def poisoned(bundle: str) -> dict[str, float]:
     }
 
 
-async def poisoning(one: Server, http: httpx.AsyncClient, poison: bytes) -> Reply:
+async def poisoning(one: Server, http: Client, poison: bytes) -> Reply:
     """One request, and the end of the worker that has it."""
-    while (await http.get("/ready")).status_code != 200:
+    while (await asyncio.to_thread(httpx.get, f"{one.address}/ready", timeout=120)).status_code != 200:
         await asyncio.sleep(0.1)
     (worker,) = one.workers()
     os.kill(worker, signal.SIGSTOP)  # so that it surely has the picture when it dies
-    request = asyncio.create_task(send(http, poison))
+    request = asyncio.create_task(http.send(poison))
     await asyncio.sleep(2)
     os.kill(worker, signal.SIGCONT if request.done() else signal.SIGKILL)
     return await request

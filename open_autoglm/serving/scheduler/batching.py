@@ -72,6 +72,7 @@ class Scheduler:
         Raises Overloaded for all of them or none, UnknownModel, and SettingError for more than the queue ever holds.
         What is cancelled while it waits is never run.
         """
+        self._check_patience(jobs)  # before anything is looked into: refusing has to cost little
         loop = asyncio.get_running_loop()
         now = loop.time()
         arrived = [self._weigh(job, now, loop) for job in jobs]
@@ -139,11 +140,16 @@ class Scheduler:
                 f"This request has {len(new)} items of {size / 2**20:.1f} MB: at most {settings.queue_items} of "
                 f"{settings.queue_mb} MB are taken at once; send it in parts."
             )
-        before = self._ahead()
-        full = len(self._lanes) + len(new) > settings.queue_items or self._lanes.size + size > room
-        patience = min([settings.queue_seconds, *(one.job.seconds for one in new)])
-        if full or before > patience:
-            raise Overloaded(min(max(1.0, before), _LONGEST_RETRY))
+        if len(self._lanes) + len(new) > settings.queue_items or self._lanes.size + size > room:
+            raise self._overloaded()
+
+    def _check_patience(self, jobs: Sequence[Job]) -> None:
+        """Refuses jobs that would wait too long."""
+        if jobs and self._ahead() > min(self._settings.queue_seconds, *(job.seconds for job in jobs)):
+            raise self._overloaded()
+
+    def _overloaded(self) -> Overloaded:
+        return Overloaded(min(max(1.0, self._ahead()), _LONGEST_RETRY))
 
     def _ahead(self) -> float:
         """Seconds that all that waits is expected to take."""
