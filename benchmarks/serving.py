@@ -255,25 +255,27 @@ class Line:
 
 
 def overhead(server: Server, model: Model, pictures: Sequence[bytes], rounds: int) -> dict[str, float]:
-    """One picture after another through the runtime alone and through the API, so many at a time in turns.
+    """One photo, and one sentence, after another through the runtime alone and through the API, so many in turns.
 
     What comes first after a turn has to bring another process's weights back into the caches, and is not counted.
     """
-    bare, served = list[float](), list[float]()
-    with Line(server.port) as line:
-        ways: tuple[tuple[list[float], Callable[[int], object]], ...] = (
-            (bare, lambda picture: model.embed_images([pictures[picture]])),
-            (served, lambda picture: line.ask(server.bodies[picture])),
-        )
-        for _ in range(rounds):
-            for times, ask in ways:
-                taken = [timed(partial(ask, picture)) for picture in range(24)]
-                times += taken[4:]
-    return {
-        "bare_runtime_p50_ms": statistics.median(bare),
-        "served_p50_ms": statistics.median(served),
-        "overhead_p50_ms": statistics.median(served) - statistics.median(bare),
+    texts = [f"a photo of {number} apples" for number in range(24)]
+    sentences = [body({"input": text}) for text in texts]
+    kinds: Mapping[str, tuple[Callable[[int], object], Sequence[bytes]]] = {
+        "photo": (lambda number: model.embed_images([pictures[number]]), server.bodies),
+        "sentence": (lambda number: model.embed_texts([texts[number]]), sentences),
     }
+    figures = {}
+    with Line(server.port) as line:
+        for kind, (alone, bodies) in kinds.items():
+            bare, served = list[float](), list[float]()
+            for _ in range(rounds):
+                bare += [timed(partial(alone, number)) for number in range(24)][4:]
+                served += [timed(partial(line.ask, content)) for content in bodies[:24]][4:]
+            figures[f"{kind}_bare_p50_ms"] = statistics.median(bare)
+            figures[f"{kind}_served_p50_ms"] = statistics.median(served)
+            figures[f"{kind}_overhead_p50_ms"] = statistics.median(served) - statistics.median(bare)
+    return figures
 
 
 def check(server: Server, model: Model, pictures: Sequence[bytes]) -> None:

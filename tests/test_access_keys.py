@@ -96,6 +96,22 @@ def test_a_damaged_line_lets_nobody_in_and_keeps_nobody_out(tmp_path: Path, capl
     assert isinstance(known.recognise(second, 0), str)
 
 
+def test_a_damaged_line_keeps_no_key_from_being_revoked(tmp_path: Path) -> None:
+    file = tmp_path / "keys.jsonl"
+    new_key(file, "ci", "shop", ["search"])
+    with file.open("a") as lines:
+        lines.write("damaged {\n")
+    listed = autoglm("key", "list", "--file", file)
+    assert listed.exit_code == 0 and " ci " in listed.stdout and "Line 2" in listed.stderr
+    assert autoglm("key", "revoke", "ci", "--file", file).exit_code == 0
+    assert file.read_text() == "damaged {\n"
+
+
+def test_a_scope_that_was_mistyped_is_told(tmp_path: Path) -> None:
+    made = autoglm("key", "new", "--name", "ci", "--scopes", "serach,embed", "--file", tmp_path / "keys.jsonl")
+    assert made.exit_code == 0 and "no scope 'serach'" in made.stderr and "embed" not in made.stderr
+
+
 LINE = {"id": "0" * 12, "name": "a", "tenant": "shop", "scopes": ["search"], "sha256": "0" * 64, "expires": None}
 
 

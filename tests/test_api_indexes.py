@@ -82,6 +82,19 @@ def test_one_bad_picture_leaves_its_neighbours(client: httpx.Client, root: Path,
     assert [file.name for file in root.rglob("*.png")] == ["a.png"]
 
 
+def test_a_folder_may_be_named_from_where_the_server_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(indexes=Path("indexes"))
+    app = create_app(direct(None, ColourModel()), settings)
+    with serve_app(app, settings) as address, httpx.Client(base_url=address, timeout=60) as client:
+        make(client, "shop")
+        good, bad = upload(client, "shop", [("a.png", png(tmp_path, "red")), ("b.png", b"no")]).json()["pictures"]
+        assert "whatever its name" in bad["error"]["message"]
+        assert client.delete(f"/v1/indexes/shop/pictures/{good['id']}").status_code == 204
+        assert list((tmp_path / "indexes").rglob("*.png")) == []
+        assert "begin with a letter" in client.put("/v1/indexes/_shop", json={}).json()["error"]["message"]
+
+
 def test_the_same_picture_again_is_there_once_with_the_newest_facts(client: httpx.Client, tmp_path: Path) -> None:
     make(client, "shop")
     red = [("a.png", png(tmp_path, "red"))]

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import httpx
 import pytest
 from api_parts import BANANA, BASE
+from serving_parts import serve_app
+from telemetry_parts import collector
 
 import open_autoglm
 from open_autoglm.bundle import shipped_folder
 from open_autoglm.search import Index
-from open_autoglm.serving import Settings, opened
+from open_autoglm.serving import Settings, TelemetrySettings, create_app, opened
 from open_autoglm.serving.fleet import Fleet
 from open_autoglm.serving.rollout import Plan, RolloutSettings
 from open_autoglm.serving.work import Ask, Job, Outcome
@@ -49,6 +53,30 @@ def test_what_is_compared_is_worked_out_whatever_is_remembered(tmp_path: Path, m
                     await asyncio.sleep(0.1)
 
     asyncio.run(asyncio.wait_for(work(), 60))
+
+
+def test_what_threads_ask_is_in_the_requests_trace_and_a_version_answers_by_its_name(tmp_path: Path) -> None:
+    with Index.create(tmp_path / "photos.index", open_autoglm.load(BASE)) as index:
+        index.add([BANANA])
+    picture = f"data:image/jpeg;base64,{base64.b64encode(BANANA.read_bytes()).decode()}"
+    with collector() as collected:
+        settings = Settings(
+            models={"photos@1": BASE, "photos@2": BASE},
+            workers=WorkerSettings(workers=0),
+            telemetry=TelemetrySettings(traces=collected.address),
+        )
+        with (
+            opened(tmp_path / "photos.index", settings, "memory", print) as parts,
+            serve_app(create_app(parts, settings), settings) as address,
+            httpx.Client(base_url=address, timeout=60) as client,
+        ):
+            named = client.post("/v1/embeddings", json={"input": "a banana", "model": "photos@2"})
+            assert (named.status_code, named.headers["x-model"]) == (200, "photos@2")
+            searched = client.post("/v1/search", json={"query": "a banana"})
+            asked = client.post("/v1/ask", json={"image": picture, "question": "is there a banana?"})
+            assert searched.status_code == asked.status_code == 200, (searched.text, asked.text)
+        stages = {span.trace_id.hex() for span in collected.named("inference")}
+        assert {one.headers["x-request-id"] for one in (named, searched, asked)} <= stages
 
 
 def test_an_index_of_another_model_brings_its_own(tmp_path: Path) -> None:

@@ -43,11 +43,14 @@ def new(
       autoglm key new --name visitor --tenant shop --scopes search --days 7 --file keys.jsonl
     """
     from ..serving.access.keys import new_key
+    from ..serving.access.scopes import unknown_scopes
 
     if days is not None and not 0 < days < 36_500:
         raise typer.BadParameter("give a number of days above 0", param_hint="'--days'")
     listed = [scope.strip() for scope in scopes.split(",") if scope.strip()]
     made, secret = new_key(file, name, tenant, listed, None if days is None else time.time() + days * DAY)
+    for scope in unknown_scopes(listed):
+        say(f"The shipped policy knows no scope {showable(scope)!r}: only one of your own can allow it anything.")
     if as_json:
         print_json({"key": secret, "id": made.id, "name": name, "tenant": tenant, "scopes": made.scopes})
         return
@@ -63,9 +66,11 @@ def show(file: KeyFile = FILE, as_json: AsJson = False, verbose: Verbose = False
     Example:
       autoglm key list --file keys.jsonl
     """
-    from ..serving.access.keys import read_keys
+    from ..serving.access.keys import readable_keys
 
-    keys = read_keys(file)
+    keys, damaged = readable_keys(file)
+    for sentence in damaged:
+        say(f"{sentence} No key of it works.")
     if as_json:
         parts = ("id", "name", "tenant", "scopes", "expires")
         print_json([{part: getattr(key, part) for part in parts} for key in keys])

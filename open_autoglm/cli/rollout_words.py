@@ -58,6 +58,6 @@ def show_figures(figures: Mapping[str, Mapping[str, float]]) -> None:
     for name, one in figures.items():
         mean, low, high = one["mean"], one["low"], one["high"]
         if name in FAILURES:
-            mean, low, high = -mean, max(0.0, -high), -low
+            mean, low, high = max(0.0, -mean), max(0.0, -high), max(0.0, -low)
         table.add_row(f"{mean:.4f}", f"{low:.4f}", f"{high:.4f}", f"{one['n']:,}", NAMES.get(name, showable(name)))
     stdout().print(table)

@@ -63,6 +63,7 @@ def create_app(opened: Opened, settings: Settings | None = None) -> FastAPI:
         tokens=TokenCounts(opened.bundle),
         settings=settings,
         index_model=opened.index_model,
+        version=opened.rollout.version if opened.rollout is not None else lambda name: None,
         ready=ReadinessCheck(models, draining=lambda: drain.draining),
     )
 

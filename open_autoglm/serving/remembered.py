@@ -13,7 +13,7 @@ from anyio import CapacityLimiter, to_thread
 
 from ..errors import OpenAutoGLMError
 from .answering import ANSWERS
-from .work import Expired, Job, Models, Outcome, Served, WorkerDied
+from .work import Expired, Job, Models, Outcome, Served, WorkerDied, asking
 
 if TYPE_CHECKING:
     from ..runtime.model import Model
@@ -49,6 +49,7 @@ class RememberedModels:
 
     async def _outcome(self, job: Job, served: Served) -> Outcome:
         model = self._remembering(served.name, job.caller.tenant)
+        asking.set(job.trace)  # for what the thread asks of the workers; this is a task of its own
         if self._limiter is None:  # which belongs to the event loop
             self._limiter = CapacityLimiter(_AT_ONCE)
         try:

@@ -6,13 +6,16 @@ It knows the kinds of work and who answers them by Protocol; it knows nothing of
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .caller import ANONYMOUS, Caller
+
+asking: ContextVar[str] = ContextVar("asking", default="")  # the W3C traceparent of the span that asks, if recorded
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ class Job:
     """One item of a request: its task, the served model that is to do it ("" for the default), and for whom.
 
     ``sticky`` is whose requests stay with one version while a rollout runs; ``seconds`` is how long the answer is
-    worth anything: a job that waits longer is given up. ``trace`` is the W3C traceparent of the span that asks.
+    worth anything: a job that waits longer is given up. ``trace`` is the span that asks, as in ``asking``.
     """
 
     task: Task
@@ -113,7 +116,7 @@ class Job:
     caller: Caller = ANONYMOUS
     sticky: str = ""
     seconds: float = 30.0
-    trace: str = ""
+    trace: str = field(default_factory=asking.get)
 
 
 @dataclass(frozen=True)

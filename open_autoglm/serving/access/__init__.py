@@ -6,11 +6,10 @@ It knows tokens, keys and the policy; it knows nothing of models, indexes or pic
 from __future__ import annotations
 
 from ..caller import ANONYMOUS, Caller
-from .permits import ACTIONS, Gate, check, permits, spend
+from .permits import Gate, check, permits, spend
 from .settings import AccessSettings, Quota
 
 __all__ = [
-    "ACTIONS",
     "ANONYMOUS",
     "AccessSettings",
     "Caller",

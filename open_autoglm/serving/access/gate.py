@@ -78,8 +78,10 @@ class Access:
             if isinstance(found, str):
                 raise unknown_caller(found)
             return found
-        if self._tokens is None or shown.count(".") != 2:
+        if self._tokens is None:
             raise unknown_caller("This API key is not known: it was mistyped or revoked.")
+        if shown.count(".") != 2:
+            raise unknown_caller("This token or key is not known: it was mistyped or cut off.")
         try:
             return await self._tokens.recognise(shown)
         except NoKeys as error:
@@ -109,7 +111,7 @@ class Access:
             raise undecided("Nobody can decide now whether this is allowed, so it is refused: try again in a moment.")
         if not decision.allowed:
             raise denied(
-                f"You may not {action} here: your key or token lacks the scope, or what you ask for is another's."
+                f"You may not do this: your key or token lacks the scope {action}, or what you ask for is another's."
             )
 
     async def spend(self, request: Request, caller: Caller, *, pictures: int, tokens: int) -> None:

@@ -15,7 +15,7 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -72,26 +72,37 @@ def new_key(path: Path, name: str, tenant: str, scopes: Sequence[str], expires: 
     id = secrets.token_hex(6)
     secret = f"{PREFIX}{id}_{secrets.token_urlsafe(32)}"
     made = Key(id, name, tenant, tuple(dict.fromkeys(scopes)), _hash(secret), expires)
-    with _changing(path) as keys:
-        if any(key.name == name for key in keys):
+    with _changing(path) as lines:
+        if any(key.name == name for key in _keys(lines)):
             raise SettingError(f"{path} has a key called {name} already: revoke it first, or choose another name.")
-        keys.append(made)
+        lines.append(made)
     return made, secret
 
 
 def revoke_key(path: Path, name: str) -> Key:
     """Takes the key of that name or id out of the file. Raises SettingError where there is none."""
-    with _changing(path) as keys:
-        found = next((key for key in keys if name in (key.name, key.id)), None)
+    with _changing(path) as lines:
+        found = next((key for key in _keys(lines) if name in (key.name, key.id)), None)
         if found is None:
             raise SettingError(f"{path} has no key called {name}: 'autoglm key list' shows those it has.")
-        keys.remove(found)
+        lines.remove(found)
     return found
 
 
 def read_keys(path: Path) -> list[Key]:
     """The keys of a file. Raises SettingError for a file that cannot be read, or a line that is none."""
     return [_parsed(path, number, line) for number, line in _lines(path)]
+
+
+def readable_keys(path: Path) -> tuple[list[Key], list[str]]:
+    """The keys of a file that can be read, and of each other line a sentence. SettingError for no such file."""
+    keys, damaged = [], []
+    for number, line in _lines(path):
+        try:
+            keys.append(_parsed(path, number, line))
+        except SettingError as error:
+            damaged.append(str(error))
+    return keys, damaged
 
 
 class KeyFile:
@@ -116,18 +127,14 @@ class KeyFile:
 
 def _usable(path: Path) -> dict[str, Key]:
     """The keys by id; nobody is let in by a line, or a file, that cannot be read."""
-    found: dict[str, Key] = {}
     try:
-        for number, line in _lines(path):
-            try:
-                key = _parsed(path, number, line)
-            except SettingError as error:
-                _log.error("%s Its key does not work.", error)
-            else:
-                found[key.id] = key
+        keys, damaged = readable_keys(path)
     except SettingError as error:
         _log.error("%s No key works.", error)
-    return found
+        return {}
+    for sentence in damaged:
+        _log.error("%s Its key does not work.", sentence)
+    return {key.id: key for key in keys}
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:
@@ -153,13 +160,29 @@ def _from_document(document: dict[str, Any]) -> Key:
 
 
 @contextmanager
-def _changing(path: Path) -> Iterator[list[Key]]:
-    """The keys of the file, and afterwards the file with what has become of them; others wait meanwhile."""
+def _changing(path: Path) -> Iterator[list[Key | str]]:
+    """The keys of the file, and afterwards the file with what has become of them; others wait meanwhile.
+
+    A line that is no key is a text and stays as it is: a damaged file must not keep a leaked key from being revoked.
+    """
     path = path.resolve()
     with _locked(path.parent):
-        keys = read_keys(path) if path.exists() else []
-        yield keys
-        _replace(path, "".join(f"{json.dumps(asdict(key), ensure_ascii=False)}\n" for key in keys))
+        lines: list[Key | str] = []
+        for number, line in _lines(path) if path.exists() else ():
+            try:
+                lines.append(_parsed(path, number, line))
+            except SettingError:
+                lines.append(line)
+        yield lines
+        _replace(path, "".join(f"{_written(line)}\n" for line in lines))
+
+
+def _keys(lines: Iterable[Key | str]) -> list[Key]:
+    return [line for line in lines if isinstance(line, Key)]
+
+
+def _written(line: Key | str) -> str:
+    return line if isinstance(line, str) else json.dumps(asdict(line), ensure_ascii=False)
 
 
 def _replace(path: Path, text: str) -> None:

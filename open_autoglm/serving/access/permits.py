@@ -12,10 +12,7 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 
 from ..caller import Caller
-
-ACTIONS = frozenset(
-    {"embed", "chat", "rerank", "classify", "ground", "ask", "search", "write", "models", "rollout", "metrics"}
-)
+from .scopes import ACTIONS
 
 
 class Gate(Protocol):

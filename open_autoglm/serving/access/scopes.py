@@ -11,12 +11,21 @@ from collections.abc import Iterable
 from ...errors import SettingError
 
 MOST_SCOPES = 64
+ACTIONS = frozenset(
+    {"embed", "chat", "rerank", "classify", "ground", "ask", "search", "write", "models", "rollout", "metrics"}
+)
+KNOWN = ACTIONS | {"*", "admin"}
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,64}")  # RFC 6749, section 3.3
 
 
 def is_scope(name: object) -> bool:
     """Whether this can be a scope."""
     return isinstance(name, str) and _SCOPE.fullmatch(name) is not None
+
+
+def unknown_scopes(scopes: Iterable[str]) -> list[str]:
+    """Those that the shipped policy has no use for."""
+    return [scope for scope in scopes if scope not in KNOWN]
 
 
 def check_scopes(scopes: Iterable[object]) -> None:

@@ -63,6 +63,7 @@ class Desk:
     tokens: TokenCounts
     settings: Settings
     index_model: Callable[[str, str], Model]
+    version: Callable[[str], Served | None]
     ready: ReadinessCheck
 
     def served(self, name: str) -> Served:
@@ -70,6 +71,8 @@ class Desk:
         for one in self.models.served:
             if name in ("", one.name):
                 return one
+        if (version := self.version(name)) is not None:
+            return version
         known = ", ".join(one.name for one in self.models.served) or "none"
         raise UnknownModel(f"There is no model {name!r} here; served are: {known}.")
 

@@ -14,6 +14,7 @@ from ..access import Caller, permits
 from ..failures import Refusal
 from ..indexes import DEFAULT_INDEX, IndexUnknown
 from ..schemas import Examples, Info, SearchReply, SearchRequest
+from ..telemetry import note_texts
 from .described import answered, either_body, family
 from .desk import Asked, Desk
 from .replies import reply
@@ -50,7 +51,9 @@ def routes(desk: Desk) -> APIRouter:
     async def search(request: Request, caller: Annotated[Caller, Depends(permits("search"))]) -> Response:
         """The pictures that match words, a picture that is sent, or both; or are like a picture of the index."""
         async with desk.intake.either(request, SearchRequest) as (wanted, image):
-            desk.check_texts([wanted.query] if isinstance(wanted.query, str) else list(wanted.query or ()))
+            texts = [wanted.query] if isinstance(wanted.query, str) else list(wanted.query or ())
+            desk.check_texts(texts)
+            note_texts(texts)
             await desk.reach(Asked(request, caller, "search"), wanted.index)
             if wanted.image is not None:
                 if image is not None:

@@ -14,6 +14,7 @@ from ...errors import OpenAutoGLMError, SettingError
 
 DEFAULT_INDEX = "default"
 NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+NAME_RULE = "An index's name must be 1 to 63 small letters, digits, '-' and '_', and begin with a letter or digit."
 DROPPED = ".dropped-"
 _NAME = re.compile(NAME)
 _MOST_NAME_BYTES = 200
@@ -58,9 +59,7 @@ def tenant_folder(root: Path, tenant: str) -> Path:
 def check_name(name: str) -> None:
     """Raises SettingError for what cannot be an index's name."""
     if not _NAME.fullmatch(name):
-        raise SettingError(
-            "An index's name must be 1 to 63 small letters, digits, '-' and '_', and begin with a letter or digit."
-        )
+        raise SettingError(NAME_RULE)
 
 
 def picture_name(given: str, suffix: str) -> str:

@@ -51,7 +51,8 @@ class Shelf:
     """``given`` is the default tenant's default index and is never written to; others lie below ``root``."""
 
     def __init__(self, root: Path | None, given: Index | None, model_for: ModelFor, most_open: int) -> None:
-        self._root, self._given, self._model_for, self._most_open = root, given, model_for, most_open
+        self._root = root = root and root.absolute()  # as the files of an index are named
+        self._given, self._model_for, self._most_open = given, model_for, most_open
         self._open: OrderedDict[tuple[str, str], _Held] = OrderedDict()
         self._changed = threading.Condition()
         if root is not None:

@@ -201,6 +201,7 @@ def _too_slow(seconds: float) -> Refusal:
 
 
 def _too_large(limit: int) -> Refusal:
-    message = f"The request is too large: at most {limit / 2**20:.1f} MiB can be sent."
+    shown = f"{limit / 2**20:.1f} MiB" if limit >= 2**20 else f"{limit} bytes"
+    message = f"The request is too large: at most {shown} can be sent."
     # Hanging up is what stops a sender that would go on.
     return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "TooLarge", message, {"Connection": "close"})

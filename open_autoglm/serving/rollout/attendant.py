@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ...errors import OpenAutoGLMError
-from ..work import Models
+from ..work import Models, UnknownModel
 from . import control
 from .figures import Seen
 from .planning import Pictures, probe_of
@@ -55,6 +55,7 @@ class Attendant:
         self._busy = busy
         self._loaded: set[str] = set()
         self._unusable: set[str] = set()
+        self._missed: set[str] = set()
         self._comparing: asyncio.Task[None] | None = None
         self._attending = asyncio.Lock()
 
@@ -72,6 +73,7 @@ class Attendant:
         async with self._attending:
             await self._tell()
             await self._load()
+            self._say_who_is_missing()
             going = self.state.going
             if self._comparing and (going is None or self._comparing.get_name() != going.id):
                 await self._stop()
@@ -117,11 +119,18 @@ class Attendant:
             self._loaded.add(version)
         except Exception as error:
             self._unusable.add(version)
-            _log.exception("%s cannot be loaded from %s.", version, bundle)
+            why = _why(error)
+            _log.error("%s cannot be loaded from %s: %s", version, bundle, why)
             going = self.state.going
             if going and version == going.candidate:
-                why = str(error) if isinstance(error, OpenAutoGLMError) else f"the server met {type(error).__name__}."
                 await self._go_back(going, f"It cannot be loaded: {why}")
+
+    def _say_who_is_missing(self) -> None:
+        """Tells once of each version that is to be live and is not served."""
+        missing = {version for kinds in self.state.live.values() for version in kinds.values()} - self._served()
+        for version in sorted(missing - self._missed):
+            _log.error("%s is to be live and is not served: the first version that is served answers instead.", version)
+        self._missed = missing
 
     async def _compare(self, going: Going) -> None:
         try:
@@ -129,11 +138,20 @@ class Attendant:
             self.shadow = Shadow(self._models, going, probe, self._settings, self._busy)
             await self.shadow.run()
         except Exception as error:
-            _log.exception("%s cannot be compared.", going.candidate)
-            await self._go_back(going, f"It cannot be compared: {error}")
+            why = _why(error)
+            _log.error("%s cannot be compared: %s", going.candidate, why)
+            await self._go_back(going, f"It cannot be compared: {why}")
 
     async def _go_back(self, going: Going, why: str) -> None:
         self.state = await asyncio.to_thread(control.back, self._store, "rolled back", why, control.RULE, going.id)
 
     def _served(self) -> set[str]:
         return {one.name for one in self._models.served}
+
+
+def _why(error: Exception) -> str:
+    """A sentence for what was foreseen; for the rest the log has all there is."""
+    if isinstance(error, OpenAutoGLMError | UnknownModel):
+        return str(error)
+    _log.error("Nobody foresaw this.", exc_info=error)
+    return f"the server met {type(error).__name__}."

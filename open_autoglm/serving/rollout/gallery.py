@@ -51,8 +51,10 @@ class Probe:
             return cls(tuple(map(_picture, found)))
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError):
+        except OSError:
             raise SettingError(f"The probe {source} is not on the server: give a folder or a file there.") from None
+        except UnicodeDecodeError:
+            raise SettingError(f"The probe {source} is neither a folder nor a text that names pictures.") from None
         return _parsed(lines, path)
 
 

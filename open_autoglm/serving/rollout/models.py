@@ -84,6 +84,10 @@ class Rollout:
         """Each public name once, the default first."""
         return self.versions.served()
 
+    def version(self, name: str) -> Served | None:
+        """A version by its own name, which answers whatever becomes of a rollout."""
+        return self.versions.by_name.get(name)
+
     async def answer(self, jobs: Sequence[Job]) -> list[Outcome]:
         """One outcome a job, in order, each with the version that answered it. Raises as ``Models.answer``.
 

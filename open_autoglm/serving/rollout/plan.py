@@ -86,7 +86,7 @@ class Plan:
         if self.canary is not None and not set(self.canary) <= set(KINDS):
             raise SettingError(f"A candidate can answer {' and '.join(KINDS)}, not {', '.join(self.canary)}.")
         if not all(0 < step <= 1 for step in self.steps) or list(self.steps) != sorted(set(self.steps)):
-            raise SettingError("The steps must be shares above 0 and at most 1, each above the one before.")
+            raise SettingError("The steps must be above 0 and at most 100 %, each above the one before.")
         if self.requests < 1 or not self.seconds >= 0:
             raise SettingError("Each step needs at least 1 request and no negative time.")
 

@@ -214,7 +214,7 @@ class Shadow:
     async def _leg(self, job: Job, version: str) -> Leg:
         began = time.perf_counter()
         try:
-            copy = replace(job, model=version, seconds=self._settings.seconds)
+            copy = replace(job, model=version, seconds=self._settings.seconds, trace="")
             outcome = (await self._models.answer([copy]))[0]
         except Overloaded:
             raise

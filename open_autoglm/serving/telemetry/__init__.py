@@ -14,9 +14,18 @@ with needing("Metrics and logs", "serve"):
 
 from .logs import configure_logging
 from .middleware import Watch
-from .request import note_model, note_tokens
+from .request import note_model, note_texts, note_tokens
 from .route import metrics_route
 from .settings import TelemetrySettings
 from .telemetry import Telemetry
 
-__all__ = ["Telemetry", "TelemetrySettings", "Watch", "configure_logging", "metrics_route", "note_model", "note_tokens"]
+__all__ = [
+    "Telemetry",
+    "TelemetrySettings",
+    "Watch",
+    "configure_logging",
+    "metrics_route",
+    "note_model",
+    "note_texts",
+    "note_tokens",
+]

@@ -27,6 +27,7 @@ _QUIET = frozenset({"/live", "/ready", "/metrics"})
 _FIELDS = (
     *("method", "route", "status", "ms", "tenant", "model", "trace_id"),
     *("received", "sent", "input_tokens", "output_tokens", "path", "texts"),
+    *("who", "action", "resource", "allowed", "why", "microseconds"),
 )
 log = logging.getLogger("open_autoglm.request")
 

@@ -48,7 +48,7 @@ class Metrics:
         )
         self.jobs = Counter(
             "autoglm_jobs",
-            "Items asked of models, by what became of them: ok, mistake, refused, expired, died or failed.",
+            "Items asked of models, by what became of them: ok, mistake, refused, expired, cancelled, died or failed.",
             ("model", "task", "result"),
             registry=registry,
         )

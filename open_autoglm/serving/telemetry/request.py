@@ -5,10 +5,11 @@ It knows what there is to say; it knows nothing of who says it, nor of where it 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from ..work import asking
 from .spans import Attributes
 from .traceparent import TraceParent
 
@@ -49,6 +50,7 @@ def current() -> Seen | None:
 def begin(seen: Seen) -> None:
     """From now on ``seen`` is the request of this context, and of the tasks and threads that are started in it."""
     _current.set(seen)
+    asking.set(seen.parent.header if seen.parent.sampled else "")
 
 
 def note_model(name: str) -> None:
@@ -56,6 +58,13 @@ def note_model(name: str) -> None:
     seen = current()
     if seen is not None and not seen.model:
         seen.model = name
+
+
+def note_texts(texts: Iterable[str]) -> None:
+    """Says in what words the present request asks, for where they may be logged; nothing outside of any."""
+    seen = current()
+    if seen is not None:
+        seen.texts += texts
 
 
 def note_tokens(input: int = 0, output: int = 0) -> None:
