@@ -13,10 +13,10 @@ import pytest
 from access_parts import Answers, opa_stand_in, web_server
 
 from open_autoglm.errors import SettingError
-from open_autoglm.serving.access import ACTIONS
 from open_autoglm.serving.access.opa import OpaPolicy
 from open_autoglm.serving.access.policy import Decision, Policy, Question
 from open_autoglm.serving.access.rego import SHIPPED, RegoPolicy
+from open_autoglm.serving.access.scopes import ACTIONS
 
 ASKED = Question("search", "POST", "/v1/search", "shop", "alice", frozenset({"search"}), "photos", "", "shop")
 Decide = Callable[[Path, Question], Decision]
