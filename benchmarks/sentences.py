@@ -85,7 +85,8 @@ def measured(
         texts = [SENTENCES[(turn * count + number) % len(SENTENCES)] for number in range(count)]
         wanted = reference(precision, texts)[1]
         for name, (side, kind) in sides.items():
-            side(kind, texts)  # the other process's weights have left the caches
+            time.sleep(0.1)  # the other side's threads look for more work for a while
+            side(kind, texts)  # and its weights have the caches
             seconds, vectors = side(kind, texts)
             taken[name].append(seconds)
             cosines[name].append(float((vectors * wanted).sum(axis=1).mean()))
