@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from ..errors import FilterError, ImageError, OpenAutoGLMError, PictureNotFound, SettingError, TextError
-from .indexes import NAME, NAME_RULE, IndexReadOnly, IndexTaken, IndexUnknown
+from .indexes import IndexReadOnly, IndexTaken, IndexUnknown
 from .intake.fetching import NotFetched
 from .pictures import PictureGone
 from .schemas import ErrorDetail, ErrorReply, ItemError
@@ -95,8 +95,6 @@ def item_error(place: int, error: Exception) -> ItemError:
 def sentence(errors: Sequence[Mapping[str, Any]], above: int = 0) -> str:
     """The first of pydantic's complaints as one sentence, without ``above`` parts of where it is."""
     first = errors[0]
-    if first.get("ctx", {}).get("pattern") == NAME:
-        return NAME_RULE
     where = ".".join(_shown(part) for part in first["loc"][above:])
     message = str(first["msg"]).rstrip(".")
     return f"{where}: {message}." if where else f"{message}."

@@ -7,18 +7,34 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from ..errors import SettingError
 from ..search import Json
-from .indexes import DEFAULT_INDEX, NAME
+from .indexes import DEFAULT_INDEX, NAME, check_name
 
 MOST_RESULTS = 500
 MOST_CHOICES = 100
 LARGEST_ID = 2**63 - 1
 
 PictureId = Annotated[int, Field(ge=0, le=LARGEST_ID)]
-IndexName = Annotated[str, Field(pattern=NAME, description="An index's name.", examples=["default"])]
+
+
+def _index_name(name: str) -> str:
+    try:
+        check_name(name)
+    except SettingError as error:
+        raise PydanticCustomError("index", "{sentence}", {"sentence": str(error).rstrip(".")}) from error
+    return name
+
+
+IndexName = Annotated[
+    str,
+    AfterValidator(_index_name),
+    WithJsonSchema({"type": "string", "pattern": NAME, "examples": [DEFAULT_INDEX]}),
+    Field(description="An index's name."),
+]
 ModelName = Annotated[
     str,
     Field(max_length=200, description='A model by its name; "" is the default one.', examples=["open-autoglm-base"]),

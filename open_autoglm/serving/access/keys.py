@@ -96,13 +96,9 @@ def read_keys(path: Path) -> list[Key]:
 
 def readable_keys(path: Path) -> tuple[list[Key], list[str]]:
     """The keys of a file that can be read, and of each other line a sentence. SettingError for no such file."""
-    keys, damaged = [], []
-    for number, line in _lines(path):
-        try:
-            keys.append(_parsed(path, number, line))
-        except SettingError as error:
-            damaged.append(str(error))
-    return keys, damaged
+    found = [one for _, one in _found(path)]
+    keys = [one for one in found if isinstance(one, Key)]
+    return keys, [str(one) for one in found if isinstance(one, SettingError)]
 
 
 class KeyFile:
@@ -142,6 +138,17 @@ def _lines(path: Path) -> list[tuple[int, str]]:
     return [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
 
 
+def _found(path: Path) -> list[tuple[str, Key | SettingError]]:
+    """Each line, with its key or why it is none."""
+    found: list[tuple[str, Key | SettingError]] = []
+    for number, line in _lines(path):
+        try:
+            found.append((line, _parsed(path, number, line)))
+        except SettingError as error:
+            found.append((line, error))
+    return found
+
+
 def _parsed(path: Path, number: int, line: str) -> Key:
     try:
         return _from_document(json.loads(line))
@@ -167,12 +174,8 @@ def _changing(path: Path) -> Iterator[list[Key | str]]:
     """
     path = path.resolve()
     with _locked(path.parent):
-        lines: list[Key | str] = []
-        for number, line in _lines(path) if path.exists() else ():
-            try:
-                lines.append(_parsed(path, number, line))
-            except SettingError:
-                lines.append(line)
+        found = _found(path) if path.exists() else []
+        lines = [one if isinstance(one, Key) else line for line, one in found]
         yield lines
         _replace(path, "".join(f"{_written(line)}\n" for line in lines))
 

@@ -16,10 +16,9 @@ from ..access import Caller, permits
 from ..failures import Refusal, item_error
 from ..indexes.writing import NewPicture
 from ..intake.bodies import Upload
-from ..schemas import IndexInfo, ItemError, ModelName, listed
+from ..schemas import IndexInfo, IndexName, ItemError, ModelName, PictureId, listed
 from .described import failures, family, json_body, sending, uploads_body
 from .desk import Desk
-from .pictures import IndexName, PictureId
 from .replies import reply
 
 

@@ -11,17 +11,13 @@ from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Header, Response
-from fastapi import Path as PathParameter
 
 from ..access import Caller, permits
-from ..indexes import DEFAULT_INDEX, NAME
+from ..indexes import DEFAULT_INDEX
 from ..pictures import DOWNLOAD
-from ..schemas import LARGEST_ID
+from ..schemas import IndexName, PictureId
 from .described import failures, family
 from .desk import Desk
-
-PictureId = Annotated[int, PathParameter(ge=0, le=LARGEST_ID)]
-IndexName = Annotated[str, PathParameter(pattern=NAME, examples=["default"])]
 
 
 class ThumbnailSize(IntEnum):

@@ -5,7 +5,7 @@ They know names, files and indexes; they know nothing of HTTP.
 
 from __future__ import annotations
 
-from .names import DEFAULT_INDEX, NAME, NAME_RULE, IndexReadOnly, IndexTaken, IndexUnknown
+from .names import DEFAULT_INDEX, NAME, IndexReadOnly, IndexTaken, IndexUnknown, check_name
 from .shelf import ModelFor, Shelf
 
-__all__ = ["DEFAULT_INDEX", "NAME", "NAME_RULE", "IndexReadOnly", "IndexTaken", "IndexUnknown", "ModelFor", "Shelf"]
+__all__ = ["DEFAULT_INDEX", "NAME", "IndexReadOnly", "IndexTaken", "IndexUnknown", "ModelFor", "Shelf", "check_name"]

@@ -14,7 +14,6 @@ from ...errors import OpenAutoGLMError, SettingError
 
 DEFAULT_INDEX = "default"
 NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
-NAME_RULE = "An index's name must be 1 to 63 small letters, digits, '-' and '_', and begin with a letter or digit."
 DROPPED = ".dropped-"
 _NAME = re.compile(NAME)
 _MOST_NAME_BYTES = 200
@@ -59,7 +58,9 @@ def tenant_folder(root: Path, tenant: str) -> Path:
 def check_name(name: str) -> None:
     """Raises SettingError for what cannot be an index's name."""
     if not _NAME.fullmatch(name):
-        raise SettingError(NAME_RULE)
+        raise SettingError(
+            "An index's name must be 1 to 63 small letters, digits, '-' and '_', and begin with a letter or digit."
+        )
 
 
 def picture_name(given: str, suffix: str) -> str:
