@@ -88,7 +88,9 @@ def main() -> None:
         for server in (servers[0], *peers):
             check(server, model, pictures)
         figures |= against(servers, peers, repeats, seconds)
-        figures |= overhead(servers[0], model, pictures, 3 if quick else 20)
+        for server, alone in ((servers[0], model), (servers[1], open_autoglm.load(precision="int8"))):
+            figures |= overhead(server, alone, pictures, 3 if quick else 20)
+        servers[0].send(signal.SIGCONT)
         figures |= mixed(servers[0], model, pictures, requests)
         figures |= shortened(model)
     settings = {
@@ -189,7 +191,6 @@ def against(ours: Sequence[Server], peers: Sequence[Server], repeats: int, secon
                 server.send(signal.SIGSTOP)
                 server.rates.setdefault(at_once, []).append(rate)
                 server.seconds.setdefault(at_once, []).extend(taken)
-    servers[0].send(signal.SIGCONT)
     figures: dict[str, float] = {}
     for at_once in (1, 16):
         for server in servers:
@@ -257,7 +258,8 @@ class Line:
 def overhead(server: Server, model: Model, pictures: Sequence[bytes], rounds: int) -> dict[str, float]:
     """One photo, and one sentence, after another through the runtime alone and through the API, so many in turns.
 
-    What comes first after a turn has to bring another process's weights back into the caches, and is not counted.
+    Each turn's median is compared with that of the other beside it, as the machine's speed changes by the minute. What
+    comes first after a turn has to bring another process's weights back into the caches, and is not counted.
     """
     texts = [f"a photo of {number} apples" for number in range(24)]
     sentences = [body({"input": text}) for text in texts]
@@ -266,15 +268,19 @@ def overhead(server: Server, model: Model, pictures: Sequence[bytes], rounds: in
         "sentence": (lambda number: model.embed_texts([texts[number]]), sentences),
     }
     figures = {}
+    server.send(signal.SIGCONT)
     with Line(server.port) as line:
         for kind, (alone, bodies) in kinds.items():
             bare, served = list[float](), list[float]()
             for _ in range(rounds):
-                bare += [timed(partial(alone, number)) for number in range(24)][4:]
-                served += [timed(partial(line.ask, content)) for content in bodies[:24]][4:]
-            figures[f"{kind}_bare_p50_ms"] = statistics.median(bare)
-            figures[f"{kind}_served_p50_ms"] = statistics.median(served)
-            figures[f"{kind}_overhead_p50_ms"] = statistics.median(served) - statistics.median(bare)
+                bare.append(statistics.median([timed(partial(alone, number)) for number in range(24)][4:]))
+                served.append(statistics.median([timed(partial(line.ask, content)) for content in bodies[:24]][4:]))
+            about = f"{server.name}_{kind}"
+            figures[f"{about}_bare_p50_ms"] = statistics.median(bare)
+            figures[f"{about}_served_p50_ms"] = statistics.median(served)
+            over = [slow - quick for slow, quick in zip(served, bare, strict=True)]
+            figures[f"{about}_overhead_p50_ms"] = statistics.median(over)
+    server.send(signal.SIGSTOP)
     return figures
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -71,6 +72,17 @@ def names(page: Page) -> list[str]:
 def expect_names(page: Page, beginning: str, count: int) -> None:
     """Waits until the grid holds so many pictures and the name of each begins so: the old ones stand a while longer."""
     expect(page.locator("#grid .name")).to_have_text([re.compile(f"^{beginning}")] * count)
+
+
+def expect_drawn(pictures: Locator) -> None:
+    """Waits until each of the pictures, one at least, has its pixels.
+
+    Asked from outside again and again: a condition that the browser itself tries anew is evaluated from text, which
+    the page's Content-Security-Policy forbids."""
+    until = time.monotonic() + 10
+    while not pictures.evaluate_all("all => all.length > 0 && all.every(image => image.naturalWidth > 100)"):
+        assert time.monotonic() < until, "the pictures did not come"
+        time.sleep(0.05)
 
 
 def contrast(page: Page, selector: str) -> float:

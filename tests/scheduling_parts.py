@@ -25,7 +25,7 @@ class Written:
     def __init__(self) -> None:
         self.stages: list[tuple[str, str, str]] = []
         self.batches: list[int] = []
-        self.most_waiting = self.restarts = 0
+        self.waits = self.most_waiting = self.restarts = 0
 
     def stage(
         self, name: str, model: str, task: str, seconds: float, trace: str = "", ended: float | None = None
@@ -47,8 +47,9 @@ class Written:
     def restarted(self) -> None:
         self.restarts += 1
 
-    def waiting(self, jobs: int) -> None:
-        self.most_waiting = max(self.most_waiting, jobs)
+    def waiting(self, more: int) -> None:
+        self.waits += more
+        self.most_waiting = max(self.most_waiting, self.waits)
 
 
 class SteeredRunner:

@@ -47,7 +47,7 @@ class ToldModels:
             self._telemetry.stage("queue", model.name, "EmbedText", 0.001, job.trace, ended - 0.005)
             self._telemetry.stage("inference", model.name, "EmbedText", 0.004, job.trace, ended)
         self._telemetry.batch(model.name, "EmbedText", len(jobs), 0.005, [job.trace for job in jobs], ended)
-        self._telemetry.waiting(0)
+        self._telemetry.waiting(-len(jobs))
         return [self._outcome(model, job.task.text) for job in jobs]
 
     def _outcome(self, model: Served, text: str) -> Outcome:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from access_parts import token, token_settings
 from page_parts import browser as browser
-from page_parts import contrast, expect_names, pages, pictures, search
+from page_parts import contrast, expect_drawn, expect_names, pages, pictures, search
 from playwright.sync_api import Browser, Page, expect
 from serving_parts import painted_index, serve
 
@@ -67,14 +67,14 @@ def test_signed_in_the_page_searches_and_shows_pictures(page: Page) -> None:
     search(page, "red")
     expect_names(page, "red-", 4)
     expect(pictures(page)).to_have_count(4)
-    page.wait_for_function("[...document.querySelectorAll('#grid img')].every(image => image.naturalWidth > 100)")
+    expect_drawn(page.locator("#grid img"))
     page.locator("#grid .picture").first.click()
     expect(page.locator("#viewer-picture")).to_have_js_property("complete", True)
-    page.wait_for_function("document.getElementById('viewer-picture').naturalWidth > 100")
+    expect_drawn(page.locator("#viewer-picture"))
     assert "gone" not in (page.locator("#stage").get_attribute("class") or "")
     page.get_by_role("button", name="Find similar").click()
     expect(page.locator("#source-name")).to_contain_text("Similar to red-")
-    page.wait_for_function("document.getElementById('source-picture').naturalWidth > 100")
+    expect_drawn(page.locator("#source-picture"))
     assert failures == []
 
 
@@ -85,7 +85,7 @@ def test_the_original_opens_in_a_tab_of_its_own(page: Page) -> None:
     with page.context.expect_page() as opened:
         page.get_by_role("link", name="Open the original").click()
     tab = opened.value
-    tab.wait_for_function("document.images[0]?.naturalWidth > 100")
+    expect_drawn(tab.locator("img"))
     assert tab.url.startswith("blob:")
 
 

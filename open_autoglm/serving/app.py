@@ -85,6 +85,8 @@ def create_app(opened: Opened, settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
         redirect_slashes=False,
+        # Watch tells all that FastAPI's own telemetry would.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
     )
     app.state.drain = drain
     install_access(app, settings.access)

@@ -43,16 +43,17 @@ class Fleet:
         self._settings, self._observer, self._limits = settings, observer, limits
         self._first = ServedModels(bundles, settings, observer, limits)
         self._added: dict[str, _Added] = {}
+        self._change()
 
     @property
     def served(self) -> Sequence[Served]:
         """What is served, the default first."""
-        return [one for models in self._all() for one in models.served]
+        return self._served
 
     @property
     def bundles(self) -> Mapping[str, Bundle]:
         """The open bundle of each model."""
-        return {name: bundle for models in self._all() for name, bundle in models.bundles.items()}
+        return self._bundles
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -70,10 +71,12 @@ class Fleet:
         running = models.running()
         await running.__aenter__()
         self._added[name] = _Added(models, running)
+        self._change()
 
     async def unload(self, name: str) -> None:
         """Serves it no longer, once what it was asked is answered."""
         added = self._added.pop(name)
+        self._change()
         await added.running.__aexit__(None, None, None)
 
     async def answer(self, jobs: Sequence[Job]) -> list[Outcome]:
@@ -92,11 +95,16 @@ class Fleet:
         return self._owner(name).model(name or self._first.served[0].name, caller)
 
     def _owner(self, name: str) -> ServedModels:
-        for models in self._all():
-            if not name or any(one.name == name for one in models.served):
-                return models
+        if not name:
+            return self._first
+        if (found := self._owners.get(name)) is not None:
+            return found
         there = ", ".join(one.name for one in self.served)
         raise UnknownModel(f"A model named {name[:80]!r} is not served: choose one of {there}.")
 
-    def _all(self) -> list[ServedModels]:
-        return [self._first, *(added.models for added in self._added.values())]
+    def _change(self) -> None:
+        """Notes who serves what, for the many requests until that changes again."""
+        several = [self._first, *(added.models for added in self._added.values())]
+        self._served = [one for models in several for one in models.served]
+        self._bundles = {name: bundle for models in several for name, bundle in models.bundles.items()}
+        self._owners = {one.name: models for models in reversed(several) for one in models.served}

@@ -150,7 +150,7 @@ class Models(Protocol):
 
     @property
     def served(self) -> Sequence[Served]:
-        """What is served, the default first."""
+        """What is served, the default first; another object whenever that has changed."""
 
     async def answer(self, jobs: Sequence[Job]) -> list[Outcome]:
         """One outcome a job, in order. Raises Overloaded for all of them or none, and UnknownModel."""
@@ -199,8 +199,8 @@ class Observer(Protocol):
     ) -> None:
         """So many items ran at once, for so long."""
 
-    def waiting(self, jobs: int) -> None:
-        """So many jobs wait now."""
+    def waiting(self, more: int) -> None:
+        """So many jobs more wait now than before, or fewer."""
 
     def restarted(self) -> None:
         """A worker died and was started again."""

@@ -6,7 +6,7 @@ It knows tokens, keys and the policy; it knows nothing of models, indexes or pic
 from __future__ import annotations
 
 from ..caller import ANONYMOUS, Caller
-from .permits import Gate, check, permits, spend
+from .permits import Gate, Permits, check, permits, spend
 from .settings import AccessSettings, Quota
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "AccessSettings",
     "Caller",
     "Gate",
+    "Permits",
     "Quota",
     "check",
     "permits",

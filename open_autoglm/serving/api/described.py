@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from ..schemas import ErrorReply
 from .replies import MODEL, SPACE
+from .straight import StraightRoute
 
 _TEMPLATE = "#/components/schemas/{model}"
 # What may be answered to any request, whatever it asks for.
@@ -41,7 +42,7 @@ _NAMES = {
 
 def family(tags: list[str] | None = None) -> APIRouter:
     """Routes that document what may be answered to any request."""
-    return APIRouter(tags=list(tags or ()), responses=failures(*ANY))
+    return APIRouter(tags=list(tags or ()), responses=failures(*ANY), route_class=StraightRoute)
 
 
 def failures(*statuses: int) -> dict[int | str, dict[str, Any]]:

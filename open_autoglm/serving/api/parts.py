@@ -5,13 +5,12 @@ It knows these shapes; it knows nothing of what is done with an item.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import asyncio
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
-import anyio
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -98,29 +97,26 @@ async def contents(desk: Desk, items: Sequence[Item]) -> list[str | bytes | Exce
 
     Raises Refusal where what is fetched for them is too large together, Expired where it takes too long.
     """
-    found: list[str | bytes | Exception] = []
-    with in_time(desk):
-        room = desk.settings.requests.body_bytes
-        for one in items:
-            content = await _content(desk, one)
-            if one.picture is not None and one.picture.startswith(ADDRESSES) and isinstance(content, bytes):
-                room -= len(content)
-                if room < 0:
-                    message = "The pictures at these addresses are too large together: send fewer in one request."
-                    raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "TooLarge", message)
-            found.append(content)
-    return found
-
-
-@contextmanager
-def in_time(desk: Desk) -> Iterator[None]:
-    """Raises Expired where what is within takes longer than an answer is worth anything."""
     seconds = desk.settings.requests.seconds
     try:
-        with anyio.fail_after(seconds):
-            yield
+        async with asyncio.timeout(seconds):
+            return await _contents(desk, items)
     except TimeoutError as error:
         raise Expired(f"The pictures did not arrive within {seconds:g} s.") from error
+
+
+async def _contents(desk: Desk, items: Sequence[Item]) -> list[str | bytes | Exception]:
+    found: list[str | bytes | Exception] = []
+    room = desk.settings.requests.body_bytes
+    for one in items:
+        content = await _content(desk, one)
+        if one.picture is not None and one.picture.startswith(ADDRESSES) and isinstance(content, bytes):
+            room -= len(content)
+            if room < 0:
+                message = "The pictures at these addresses are too large together: send fewer in one request."
+                raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "TooLarge", message)
+        found.append(content)
+    return found
 
 
 async def _content(desk: Desk, one: Item) -> str | bytes | Exception:

@@ -6,6 +6,7 @@ It knows HTTP replies; it knows nothing of what they say.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -21,7 +22,12 @@ MODEL, SPACE = "x-model", "x-embedding-space"
 
 def named(model: str, space: str) -> dict[str, str]:
     """Headers that say who answered, and in which embedding space; what is not ASCII is percent-encoded."""
-    return {MODEL: quote(model, safe=" !#$&'()*+,/:;=?@[]"), SPACE: quote(space, safe=" !#$&'()*+,/:;=?@[]")}
+    return {MODEL: _quoted(model), SPACE: _quoted(space)}
+
+
+@lru_cache(256)
+def _quoted(name: str) -> str:
+    return quote(name, safe=" !#$&'()*+,/:;=?@[]")
 
 
 def reply(content: BaseModel | dict[str, Any], model: str, space: str) -> Response:

@@ -5,13 +5,13 @@ It knows HTTP bodies; it knows nothing of what is asked for, and does not look i
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TypeVar
 
-import anyio
 from anyio import to_thread
 from fastapi import Request
 from pydantic import BaseModel
@@ -24,6 +24,7 @@ from ..schemas import MOST_CHOICES
 from .limits import RequestLimits
 
 Wanted = TypeVar("Wanted", bound=BaseModel)
+Read = TypeVar("Read")
 
 JSON, FORM = "application/json", "multipart/form-data"
 # Beside its pictures a form holds words, a filter, boundaries.
@@ -53,7 +54,7 @@ class Intake:
         """The request, which must be JSON. Raises as ``either``."""
         if _sent_as(request) != JSON:
             raise _unsupported("Send this as application/json.")
-        async with self._counted(request) as holding:
+        with _Holding(request, self) as holding:
             yield await _parsed(await holding.whole(), kind)
 
     @asynccontextmanager
@@ -68,7 +69,7 @@ class Intake:
             raise _unsupported(
                 "Send this as application/json, or as multipart/form-data with a picture in the field 'image'."
             )
-        async with self._counted(request) as holding:
+        with _Holding(request, self) as holding:
             if sent == JSON:
                 yield await _parsed(await holding.whole(), kind), None
             else:
@@ -82,11 +83,9 @@ class Intake:
         """The fields of a form and its pictures, all in fields 'images'. Raises as ``either``."""
         if _sent_as(request) != FORM:
             raise _unsupported("Send this as multipart/form-data, each picture in a field 'images'.")
-        async with (
-            self._counted(request) as holding,
-            _form(request, holding, most_files=self.limits.items) as form,
-        ):
-            yield kind.model_validate(_fields(form)), await self._files(form, "images")
+        with _Holding(request, self) as holding:
+            async with _form(request, holding, most_files=self.limits.items) as form:
+                yield kind.model_validate(_fields(form)), await self._files(form, "images")
 
     async def _files(self, form: FormData, field: str) -> list[Upload]:
         found = []
@@ -101,14 +100,6 @@ class Intake:
             found.append(Upload(value.filename or "", await value.read()))
         return found
 
-    @asynccontextmanager
-    async def _counted(self, request: Request) -> AsyncIterator[_Holding]:
-        holding = _Holding(request, self)
-        try:
-            yield holding
-        finally:
-            self._held -= holding.taken
-
     def take(self, size: int) -> None:
         """Counts bytes that are held. Raises Refusal where they are too many beside those of other requests."""
         self._held += size
@@ -120,38 +111,51 @@ class Intake:
                 {"Retry-After": "1", "Connection": "close"},
             )
 
+    def release(self, size: int) -> None:
+        """Bytes that were taken are held no longer."""
+        self._held -= size
+
 
 class _Holding:
     """The body of one request, and how much of it is held."""
 
     def __init__(self, request: Request, intake: Intake) -> None:
         self._request, self._intake = request, intake
-        self.taken = 0
+        self._taken = 0
+
+    def __enter__(self) -> _Holding:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._intake.release(self._taken)
 
     async def whole(self) -> bytes:
+        return await self.in_time(self._joined())
+
+    async def in_time(self, reading: Awaitable[Read]) -> Read:
+        """What is read out of ``parts``. Raises Refusal where that takes too long or breaks off."""
+        seconds = self._intake.limits.body_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                return await reading
+        except TimeoutError as error:
+            raise _too_slow(seconds) from error
+        except ClientDisconnect as error:
+            raise Refusal(HTTPStatus.BAD_REQUEST, "RequestError", "The request broke off.") from error
+
+    async def _joined(self) -> bytes:
         return b"".join([part async for part in self.parts()])
 
     async def parts(self) -> AsyncGenerator[bytes]:
-        """Raises Refusal where it is too large, too slow, or breaks off."""
+        """Raises Refusal where it is too large."""
         limits = self._intake.limits
         declared = self._request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > limits.body_bytes:
             raise _too_large(limits.body_bytes)
-        deadline = anyio.current_time() + limits.body_seconds
-        stream = self._request.stream()
-        while True:
-            try:
-                with anyio.fail_at(deadline):
-                    part = await anext(stream, None)
-            except TimeoutError as error:
-                raise _too_slow(limits.body_seconds) from error
-            except ClientDisconnect as error:
-                raise Refusal(HTTPStatus.BAD_REQUEST, "RequestError", "The request broke off.") from error
-            if part is None:
-                return
-            self.taken += len(part)
+        async for part in self._request.stream():
+            self._taken += len(part)
             self._intake.take(len(part))
-            if self.taken > limits.body_bytes:
+            if self._taken > limits.body_bytes:
                 raise _too_large(limits.body_bytes)
             yield part
 
@@ -169,7 +173,7 @@ async def _form(request: Request, holding: _Holding, most_files: int) -> AsyncIt
         request.headers, holding.parts(), max_files=most_files, max_fields=fields, max_part_size=_TEXT_BYTES
     )
     try:
-        form = await parser.parse()
+        form = await holding.in_time(parser.parse())
     except MultiPartException as error:
         message = f"The form cannot be read: {error.message.rstrip('.')}."
         raise Refusal(HTTPStatus.BAD_REQUEST, "RequestError", message) from error

@@ -6,9 +6,10 @@ It knows hosts, origins and headers; it knows nothing of what is served.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..failures import failure
@@ -25,6 +26,9 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+_RAW = tuple((name.lower().encode(), value.encode()) for name, value in HEADERS.items())
+_NAMES = frozenset(name for name, _ in _RAW)
+_CACHING = (b"cache-control", b"no-cache")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -61,10 +65,7 @@ class Guard:
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers[name] = value
-                headers.setdefault("Cache-Control", "no-cache")
+                message = {**message, "headers": _guarded(message.get("headers", ()))}
             await send(message)
 
         headers = Headers(scope=scope)
@@ -85,6 +86,13 @@ class Guard:
         given = headers.getlist("host")
         host = host_name(given[0]) if len(given) == 1 else None
         return host is not None and (host in self.hosts or (self.any_address and _is_address(host)))
+
+
+def _guarded(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers of a reply with those that guard it, whatever it had of these."""
+    kept = [header for header in headers if header[0] not in _NAMES]
+    caching = () if any(name == _CACHING[0] for name, _ in kept) else (_CACHING,)
+    return [*kept, *_RAW, *caching]
 
 
 def _same_origin(headers: Headers) -> bool:

@@ -60,6 +60,7 @@ class Rollout:
             compared or inner, store, settings, loader, pictures, busy=lambda: self._in_flight > settings.busy
         )
         self._watching: asyncio.Task[None] | None = None
+        self._versions = Versions((), self._attendant.state)
 
     async def __aenter__(self) -> Self:
         await self._attendant.attend()
@@ -77,12 +78,15 @@ class Rollout:
     @property
     def versions(self) -> Versions:
         """What is served, under which names, as this process knows it now."""
-        return Versions({one.name: one for one in self._inner.served}, self._attendant.state)
+        known, served, state = self._versions, self._inner.served, self._attendant.state
+        if known.versions is not served or known.state is not state:
+            self._versions = known = Versions(served, state)
+        return known
 
     @property
     def served(self) -> Sequence[Served]:
         """Each public name once, the default first."""
-        return self.versions.served()
+        return self.versions.served
 
     def version(self, name: str) -> Served | None:
         """A version by its own name, which answers whatever becomes of a rollout."""

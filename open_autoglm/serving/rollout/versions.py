@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from ..work import Job, Served
 from .assignment import person, place
@@ -16,17 +17,22 @@ from .state import State
 
 @dataclass(frozen=True)
 class Versions:
-    """``by_name``: each served version, the default first."""
+    """``versions``: all that are served, the default first."""
 
-    by_name: Mapping[str, Served]
+    versions: Sequence[Served]
     state: State
 
-    @property
+    @cached_property
+    def by_name(self) -> Mapping[str, Served]:
+        """Each version by its own name."""
+        return {one.name: one for one in self.versions}
+
+    @cached_property
     def names(self) -> list[str]:
         """The public names, the default first."""
         return list(dict.fromkeys(map(public_name, self.by_name)))
 
-    @property
+    @cached_property
     def default(self) -> str:
         """The public name that a job without one means; "" where nothing is served."""
         return next(iter(self.names), "")
@@ -53,6 +59,7 @@ class Versions:
             return going.candidate
         return self.live(public, kind or "embeddings")
 
+    @cached_property
     def served(self) -> Sequence[Served]:
         """Each public name once, with the space of its live version that embeds, and all that its versions do."""
         found = []

@@ -35,6 +35,7 @@ from ..workers.settings import WorkerSettings
 from .costs import Cost, Pace, cost
 from .lanes import Lane, Lanes, Waiting
 from .suspects import Suspects
+from .telling import InHand
 
 _NEED_VECTORS = (EmbedImage, EmbedViews, EmbedText, EmbedQuery, Classify)
 _LONGEST_RETRY = 60.0  # seconds that a refused request is told to stay away, at most
@@ -55,7 +56,7 @@ class Scheduler:
         self._pace = Pace()
         self._suspects = Suspects(settings.refuse_seconds)
         self._numbers = count(1)
-        self._running = 0
+        self._running = self._told = 0
         self._due: asyncio.Handle | None = None
         self._idle = asyncio.Event()
         self._idle.set()
@@ -191,53 +192,48 @@ class Scheduler:
             self._settings.batch_characters if text else self._settings.batch_pixels
         ) and self._pace.seconds(more.lane.work, units) <= min(self._settings.batch_seconds, left)
 
-    def _start(self, taken: list[Waiting], alone: bool) -> None:
-        now, lane = asyncio.get_running_loop().time(), taken[0].lane
-        for one in taken:
-            self._observer.stage("queue", lane.model, lane.kind.__name__, now - one.since, one.job.trace)
+    def _start(self, jobs: Sequence[Waiting], alone: bool) -> None:
+        batch = InHand(jobs, jobs[0].lane, alone, asyncio.get_running_loop().time())
         self._running += 1
         try:
-            running = self._runner.run(Batch(lane.model, tuple(one.job.task for one in taken), alone))
+            running = self._runner.run(Batch(batch.lane.model, tuple(one.job.task for one in jobs), alone))
         except Exception as error:  # what cannot be handed over is an item's fault, and must not stop the others
             running = asyncio.get_running_loop().create_future()
             running.set_exception(error)
-        running.add_done_callback(partial(self._finished, taken, alone))
+        running.add_done_callback(partial(self._finished, batch))
 
-    def _finished(self, taken: list[Waiting], alone: bool, done: asyncio.Future[Done]) -> None:
+    def _finished(self, batch: InHand, running: asyncio.Future[Done]) -> None:
         self._running -= 1
-        error = WorkerDied("The server stops.") if done.cancelled() else done.exception()
+        done = None
+        error = WorkerDied("The server stops.") if running.cancelled() else running.exception()
         if isinstance(error, WorkerDied):
-            self._died(taken, alone, error)
+            self._died(batch, error)
+        elif error is not None:
+            self._came_back(batch, [Ran(error=ModelFailed())] * len(batch.jobs))
         else:
-            results = done.result().results if error is None else [Ran(error=ModelFailed())] * len(taken)
-            for one, ran in zip(taken, results, strict=True):
-                self._came_back(one, ran, beside_others=len(taken) > 1)
-                if alone:
-                    self._suspects.acquit(one.served.name, one.job.task)
-        if error is None:
-            lane, seconds = taken[0].lane, done.result().seconds
-            self._pace.note(lane.work, sum(one.cost.units for one in taken), seconds)
-            traces = [one.job.trace for one in taken]
-            self._observer.batch(lane.model, lane.kind.__name__, len(taken), seconds, traces)
+            done = running.result()
+            self._came_back(batch, done.results)
+            self._pace.note(batch.lane.work, sum(one.cost.units for one in batch.jobs), done.seconds)
         self._dispatch()
+        # After those who wait for the outcomes, which go on as soon as the event loop comes back to itself.
+        asyncio.get_running_loop().call_soon(batch.tell, self._observer, done, time.time())
 
-    def _came_back(self, one: Waiting, ran: Ran, beside_others: bool) -> None:
-        ended = time.time()
-        for stage, seconds in reversed(list(ran.stages.items())):
-            self._observer.stage(stage, one.lane.model, one.lane.kind.__name__, seconds, one.job.trace, ended)
-            ended -= seconds
-        if one.outcome.done():  # it expired, or nobody waits for it any more
-            return
-        if ran.unforeseen and beside_others:
-            one.lane = self._lane(one.served, one.job, apart=True)
-            self._lanes.add(one)
-        else:
-            _settle(one, ran.value, ran.error)
+    def _came_back(self, batch: InHand, results: Sequence[Ran]) -> None:
+        for one, ran in zip(batch.jobs, results, strict=True):
+            if batch.alone:
+                self._suspects.acquit(one.served.name, one.job.task)
+            if one.outcome.done():  # it expired, or nobody waits for it any more
+                continue
+            if ran.unforeseen and len(batch.jobs) > 1:
+                one.lane = self._lane(one.served, one.job, apart=True)
+                self._lanes.add(one)
+            else:
+                _settle(one, ran.value, ran.error)
 
-    def _died(self, taken: list[Waiting], alone: bool, error: WorkerDied) -> None:
+    def _died(self, batch: InHand, error: WorkerDied) -> None:
         """Fails what the worker had, and keeps the like of it, which may wait already, from others."""
-        self._suspects.accuse(taken[0].served.name, [one.job.task for one in taken], alone)
-        for one in taken:
+        self._suspects.accuse(batch.jobs[0].served.name, [one.job.task for one in batch.jobs], batch.alone)
+        for one in batch.jobs:
             _settle(one, error=error)
         for one in self._lanes:
             if refusal := self._suspects.refusal(one.served.name, one.job.task):
@@ -263,7 +259,9 @@ class Scheduler:
         self._changed()
 
     def _changed(self) -> None:
-        self._observer.waiting(len(self._lanes))
+        if more := len(self._lanes) - self._told:
+            self._told += more
+            self._observer.waiting(more)
         if self._lanes or self._running:
             self._idle.clear()
         else:

@@ -77,7 +77,9 @@ class NoTracing:
         links: Sequence[TraceParent] = (),
         started: float | None = None,
     ) -> Span:
-        return _Unrecorded(parent.child() if parent is not None else TraceParent.new())
+        if parent is None:
+            return _Unrecorded(TraceParent.new())
+        return _Unrecorded(parent.child() if parent.sampled else parent)
 
     def close(self) -> None:
         return

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 
-from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
 
 from ..work import Models
 from .genai import TASKS
@@ -33,6 +33,7 @@ class Telemetry:
         self._readings = Readings()
         self._models = Names(self._served)
         self._tasks, self._stages = Names(lambda: TASKS), Names(lambda: STAGES)
+        self._known_stages: dict[tuple[str, ...], Histogram] = {}
         self.tenants = FirstNames(self.settings.tenants)
         self.registry.register(self._readings)
         ProcessCollector(registry=self.registry)
@@ -58,14 +59,24 @@ class Telemetry:
         self, name: str, model: str, task: str, seconds: float, trace: str = "", ended: float | None = None
     ) -> None:
         """As Observer says."""
-        labels = (self._stages.label(name), self.model_label(model), self._tasks.label(task))
         parent = stage_parent(trace)
         exemplar = {"trace_id": parent.trace_id} if parent is not None else None
-        self.metrics.stage_seconds.labels(*labels).observe(seconds, exemplar)
+        self._stage(name, model, task).observe(seconds, exemplar)
         if parent is not None:
             ended = time.time() if ended is None else ended
-            span = self.tracing.start(name, parent, _about(*labels[1:]), started=ended - seconds)
+            about = _about(self.model_label(model), self._tasks.label(task))
+            span = self.tracing.start(name, parent, about, started=ended - seconds)
             span.end(ended=ended)
+
+    def _stage(self, *named: str) -> Histogram:
+        """The histogram of a stage, a model and a task; that of known names is looked up but once."""
+        if (found := self._known_stages.get(named)) is None:
+            name, model, task = named
+            labels = (self._stages.label(name), self.model_label(model), self._tasks.label(task))
+            found = self.metrics.stage_seconds.labels(*labels)
+            if labels == named:
+                self._known_stages[named] = found
+        return found
 
     def batch(
         self,
@@ -85,9 +96,9 @@ class Telemetry:
             about = {**_about(*labels), "autoglm.batch.size": size}
             self.tracing.start("batch", links[0], about, links=links, started=ended - seconds).end(ended=ended)
 
-    def waiting(self, jobs: int) -> None:
+    def waiting(self, more: int) -> None:
         """As Observer says."""
-        self.metrics.waiting.set(jobs)
+        self.metrics.waiting.inc(more)
 
     def restarted(self) -> None:
         """As Observer says."""

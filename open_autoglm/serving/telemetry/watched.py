@@ -56,11 +56,12 @@ class WatchedModels:
             return await self._models.answer(jobs)
         asked = _Asked(jobs, self._telemetry, self._default)
         try:
-            outcomes = await self._models.answer([replace(job, trace=asked.span.own.header) for job in jobs])
+            outcomes = await self._models.answer(asked.traced)
         except BaseException as error:
             asked.failed(error)
             raise
-        asked.answered(outcomes)
+        # After the reply, which the event loop still has to come to.
+        asyncio.get_running_loop().call_soon(asked.answered, outcomes)
         return outcomes
 
     @property
@@ -83,6 +84,12 @@ class _Asked:
             self._seen.model = self._wanted
             if telemetry.settings.log_content:
                 self._seen.texts += [text for job in jobs for text in texts(job.task)]
+
+    @property
+    def traced(self) -> Sequence[Job]:
+        """The jobs, below this span where that is recorded."""
+        own = self.span.own
+        return [replace(job, trace=own.header) for job in self._jobs] if own.sampled else self._jobs
 
     def answered(self, outcomes: Sequence[Outcome]) -> None:
         found = Counter(

@@ -95,7 +95,7 @@ class Unobserved:
     ) -> None:
         pass
 
-    def waiting(self, jobs: int) -> None:
+    def waiting(self, more: int) -> None:
         pass
 
     def restarted(self) -> None:
