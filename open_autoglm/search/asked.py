@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from numbers import Real
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ class Asked:
     image: ImageSource | None
     like: int | None
 
-    @property
+    @cached_property
     def shares(self) -> NDArray[np.float32]:
         """The weights [texts] as shares of those above 0, which add up to 1; as they are where there is none."""
         weights = np.array(self.weights, np.float32)

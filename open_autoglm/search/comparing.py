@@ -42,7 +42,8 @@ def by_sentences(sentences: Queries, similarity: Similarity, weights: Floats, cu
     A sentence of a weight below 0 takes away from what scores above its cut [q] and adds to nothing: pictures that have
     nothing to do with it are not the better for having still less. Where it has no cut, all of its score counts.
     """
-    against = np.flatnonzero((weights < 0) & np.isfinite(cuts))
+    wanted_all = bool((weights > 0).all())
+    against = () if wanted_all else np.flatnonzero((weights < 0) & np.isfinite(cuts))
 
     def score(views: Floats) -> Floats:
         similar = similarity(sentences, views)
@@ -51,7 +52,7 @@ def by_sentences(sentences: Queries, similarity: Similarity, weights: Floats, cu
         added: Floats = (weights @ similar).astype(np.float32, copy=False)
         return added
 
-    wanted = sentences[np.flatnonzero(weights > 0)]
+    wanted = sentences if wanted_all else sentences[np.flatnonzero(weights > 0)]
     together = [similarity.probes(wanted.as_one())] if len(wanted) > 1 else []
     return Comparison(score, np.concatenate([similarity.probes(wanted), *together]))
 

@@ -15,6 +15,7 @@ Ids = NDArray[np.int64]
 Ranked = list[tuple[int, float]]
 
 GROWTH = 1.25
+FEW = 64
 # Equal vectors may score a last bit apart depending on their row: rounding keeps the order of twins stable.
 SCORE_DIGITS = 6
 
@@ -92,6 +93,9 @@ class ExactSearch:
 def best(ids: Ids, scores: Floats, k: int, floor: float = -np.inf) -> Ranked:
     """The ``k`` best (id, score) of ids [n] and scores [n], none below ``floor``, equal scores by id."""
     ranked = scores.astype(np.float64).round(SCORE_DIGITS)
+    if len(ranked) <= FEW:  # what takes numpy longer to begin than to do
+        pairs = ((id, score) for id, score in zip(ids.tolist(), ranked.tolist(), strict=True) if score >= floor)
+        return sorted(pairs, key=lambda one: (-one[1], one[0]))[:k]
     allowed = ranked >= floor
     ranked, ids = ranked[allowed], ids[allowed]
     if k < len(ranked):

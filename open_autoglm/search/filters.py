@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FilterError
-from .schema import Mode, connect, said_plainly
+from .schema import Mode, SaidPlainly, connect
 
 COLUMNS = ("id", "path", "name", "folder", "date", "size", "width", "height")
 FUNCTIONS = frozenset(
@@ -55,7 +55,7 @@ def matching(
     """
     columns = _by_column(fields)
     _check_shape(expression, [*COLUMNS, *columns])
-    with said_plainly(index), closing(connect(database, "frozen" if mode == "frozen" else "ro")) as connection:
+    with SaidPlainly(index), closing(connect(database, "frozen" if mode == "frozen" else "ro")) as connection:
         _confine(connection, columns)
         try:
             named = "" if among is None else f"id IN ({', '.join(str(int(id)) for id in among)}) AND "

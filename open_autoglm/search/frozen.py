@@ -105,7 +105,7 @@ class Frozen:
         return top(found, k)
 
     def _compared(self, comparison: Comparison, rows: Rows) -> Floats:
-        return (self._vectors[rows, :1] if comparison.wholes else self._vectors[rows]).astype(np.float32)
+        return (self._vectors[:, :1] if comparison.wholes else self._vectors).take(rows, axis=0).astype(np.float32)
 
     def _candidates(self, comparison: Comparison, k: int, mask: Mask | None, searching: int) -> Rows | None:
         """Rows among which the ``k`` best are, or None where all are to be compared."""

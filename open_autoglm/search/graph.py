@@ -99,9 +99,10 @@ class Graph:
         self._reader = self._faiss.ZeroCopyIOReader(self._faiss.swig_ptr(data), data.size)
         self._index = self._faiss.read_index(self._reader)
         self._codes = self._faiss.downcast_index(self._index.storage)
+        self._count = int(self._index.ntotal)
 
     def __len__(self) -> int:
-        return int(self._index.ntotal)
+        return self._count
 
     def near(self, vector: Floats, count: int, searching: int, allowed: Bytes | None = None) -> Nodes:
         """At most ``count`` nodes whose inner product with a vector [d] is about the highest, best first.

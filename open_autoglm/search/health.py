@@ -49,7 +49,7 @@ def health(store: Store, pictures: Pictures, queries: int = COMPARED, effort: in
     if pictures.frozen:
         try:
             pictures.frozen.check_vectors()
-            pictures.refresh()
+            pictures.refresh(store.version())
         except Damaged as error:
             pictures.refuse(pictures.frozen, error)
     # Without a graph nothing is loaded: that takes all the memory there is to an index.

@@ -39,6 +39,7 @@ class Pictures:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._file = store.path / FILE
         self._refused: tuple[int, int, int] | None = None
         self.problem = ""
         self.adopt(None)
@@ -49,6 +50,7 @@ class Pictures:
         self._living: Mask | None = None
         self._newer = ExactSearch(self._store.views, self._store.dimension)
         self._seen = frozen.revision if frozen else 0
+        self._version = -1
 
     def refuse(self, frozen: Frozen, error: Damaged) -> None:
         """Does without frozen pictures that turned out to be damaged."""
@@ -69,11 +71,16 @@ class Pictures:
         """What the graph has, as it stays."""
         return Moment(self.frozen, self._living) if self.frozen else None
 
-    def refresh(self) -> None:
-        """Takes over what any process has changed since the last time."""
+    def refresh(self, version: int) -> None:
+        """Takes over what any process has changed up to a version of the store."""
         self.open_newest()
-        if self._store.revision() == self._seen:
+        if version == self._version:
             return
+        if self._store.revision() != self._seen:
+            self._take()
+        self._version = version
+
+    def _take(self) -> None:
         with self._store.changes(self._seen) as changes:
             self._bury(changes.removed)
             self._newer.remove(changes.removed)
@@ -149,12 +156,11 @@ class Pictures:
 
     def newest(self) -> Frozen | None:
         """What lies beside the store now, opened; None where it is in use already or cannot be used."""
-        path = self._store.path / FILE
         try:
-            state = state_of(path.stat())
+            state = state_of(self._file.stat())
             if state in (self._refused, self.frozen and self.frozen.state) or not graph.there():
                 return None
-            frozen = Frozen(path)
+            frozen = Frozen(self._file)
             self._check(frozen)
         except FileNotFoundError:
             return None  # what is mapped stays usable, also where its file is gone

@@ -40,7 +40,7 @@ class Ranking:
         self._store = store
         self._pictures = pictures
         self._nearest = nearest
-        self._noted: str | None = None
+        self._version, self._noted = -1, ""
         self._background = Background()
         self._sample: Floats = np.empty((0, store.views, store.dimension), np.float32)
 
@@ -48,7 +48,6 @@ class Ranking:
         self, model: Model, wanted: Asked, texts: Queries, picture: Queries | None
     ) -> tuple[Comparison, float]:
         """How pictures are compared with the texts wanted and a picture, and the score below which none matches."""
-        self._refresh()
         shares = wanted.shares
         cuts = self._cuts(model, texts)
         words = by_sentences(texts, model.similarity, shares, cuts)
@@ -62,13 +61,16 @@ class Ranking:
         mixing = mixture(found, wanted.shares.tolist(), self._background.spread)
         return mixed(self._pictures, self._nearest, comparison, mixing, k, among, floor)
 
-    def _refresh(self) -> None:
-        """Takes over a background that was measured since, by any process."""
-        noted = self._store.noted(NOTE)
+    def refresh(self, version: int) -> None:
+        """Takes over a background that any process has measured up to a version of the store."""
+        if version == self._version:
+            return
+        noted = self._store.noted(NOTE) or ""
         if noted != self._noted:
             self._background = Background.read(noted)
             self._sample = self._store.vectors(self._background.sample)
             self._noted = noted
+        self._version = version
 
     def _cuts(self, model: Model, texts: Queries) -> Floats:
         """The scores [q] below which pictures of this index do not match the texts."""

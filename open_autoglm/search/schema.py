@@ -9,8 +9,9 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +25,7 @@ Mode = Literal["frozen", "ro", "rw", "rwc"]
 MODES: dict[Mode, str] = {"frozen": "ro&immutable=1", "ro": "ro", "rw": "rw", "rwc": "rwc"}
 APPLICATION_ID = 0x41474C4D  # "AGLM": tells an index from any other SQLite file
 BUSY_SECONDS = 30.0
+CACHE_KIB = 16 * 1024  # of the database in memory, for each connection: records are read from all over it
 
 TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -74,7 +76,7 @@ def create(path: Path, facts: Mapping[str, str]) -> None:
     except OSError as error:
         raise IndexStoreError(f"No index can be made at {shown_path(path)}: {error.strerror}.") from error
     try:
-        with said_plainly(path), closing(connect(fresh / DATABASE, "rwc")) as connection:
+        with SaidPlainly(path), closing(connect(fresh / DATABASE, "rwc")) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(f"BEGIN; {TABLES} {written.TABLE} {looks.TABLE} COMMIT;")
             connection.executemany("INSERT INTO meta VALUES (?, ?)", facts.items())
@@ -141,7 +143,7 @@ def check(path: Path) -> Mode:
     except OSError as error:
         raise IndexStoreError(f"The index {shown_path(path)} cannot be opened: {error.strerror}.") from error
     mode = usable_mode(path)
-    with said_plainly(path), closing(connect(file, mode)) as connection:
+    with SaidPlainly(path), closing(connect(file, mode)) as connection:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (found,) = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID:
@@ -178,17 +180,43 @@ def connect(file: Path, mode: Mode = "rw") -> sqlite3.Connection:
     uri = f"{file.absolute().as_uri()}?mode={MODES[mode]}"
     connection = sqlite3.connect(uri, BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=True)
     connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     connection.execute("PRAGMA foreign_keys = ON")
     return connection
 
 
-@contextmanager
-def said_plainly(path: Path) -> Iterator[None]:
-    """Turns SQLite's failures at the index ``path`` into IndexStoreError."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise IndexStoreError(sentence(shown_path(path), error)) from error
+class SaidPlainly:
+    """Turns SQLite's failures at the index ``path``, within it, into IndexStoreError."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, sqlite3.Error):
+            raise IndexStoreError(sentence(shown_path(self._path), error)) from error
+
+
+class Reading:
+    """A connection that several threads read through in turn, each ``with`` it; SQLite's failures are said plainly."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self._connection, self._plainly, self._turn = connection, SaidPlainly(path), threading.RLock()
+
+    def __enter__(self) -> sqlite3.Connection:
+        self._turn.acquire()
+        return self._connection
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self._turn.release()
+        self._plainly.__exit__(kind, error, trace)
+
+    def close(self) -> None:
+        """Closes the connection, once nobody reads."""
+        with self._turn:
+            self._connection.close()
 
 
 def sentence(path: str | os.PathLike[str], error: sqlite3.Error) -> str:

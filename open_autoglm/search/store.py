@@ -37,12 +37,13 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.mode = schema.check(path)
         self.path = path
-        self._reading, self._writing = threading.RLock(), threading.RLock()
+        self._writing = threading.RLock()
         self._revision = 0
-        with schema.said_plainly(path):
-            self._reader = schema.connect(self.database, self.mode)
+        with schema.SaidPlainly(path):
+            self._reading = schema.Reading(path, schema.connect(self.database, self.mode))
             self._writer = schema.connect(self.database, self.mode)
-            self.meta: dict[str, str] = dict(self._reader.execute("SELECT name, value FROM meta"))
+        with self._reading as connection:
+            self.meta: dict[str, str] = dict(connection.execute("SELECT name, value FROM meta"))
         try:
             self.views, self.dimension = int(self.meta["views"]), int(self.meta["dimension"])
             self.model, self.space, self.bundle = (self.meta[name] for name in ("model", "space", "bundle"))
@@ -56,9 +57,9 @@ class Store:
 
     def close(self) -> None:
         """Closes both connections."""
-        with self._writing, self._reading:
+        with self._writing:
             self._writer.close()
-            self._reader.close()
+            self._reading.close()
 
     # Writing
 
@@ -74,7 +75,7 @@ class Store:
     def transaction(self) -> Iterator[None]:
         """All or nothing of what is done inside; other processes that write wait for it."""
         self.check_writable()
-        with self._writing, schema.said_plainly(self.path):
+        with self._writing, schema.SaidPlainly(self.path):
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 self._writer.execute("UPDATE counter SET revision = revision + 1")
@@ -98,12 +99,12 @@ class Store:
     def note(self, name: str, value: str) -> None:
         """Keeps a remark about the index; no search has to look for changes because of it."""
         self.check_writable()
-        with self._writing, schema.said_plainly(self.path):
+        with self._writing, schema.SaidPlainly(self.path):
             self._writer.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
     def known(self, key: bytes) -> Known | None:
         """What is known of a path, as the writer sees it."""
-        with self._writing, schema.said_plainly(self.path):
+        with self._writing, schema.SaidPlainly(self.path):
             return _known(self._writer, key)
 
     def holders(self, sha256: bytes) -> list[tuple[int, bytes]]:
@@ -185,7 +186,7 @@ class Store:
 
     def _complete(self) -> bool:
         """Whether the tables that an earlier version did not make are there; made where the index may be written."""
-        with self._writing, schema.said_plainly(self.path):
+        with self._writing, schema.SaidPlainly(self.path):
             if self.mode == "rw":
                 schema.complete(self._writer)
             return schema.is_complete(self._writer)
@@ -195,20 +196,15 @@ class Store:
 
     # Reading
 
-    @contextmanager
-    def _read(self) -> Iterator[sqlite3.Connection]:
-        with self._reading, schema.said_plainly(self.path):
-            yield self._reader
-
     def count(self) -> int:
         """The number of pictures."""
-        with self._read() as connection:
+        with self._reading as connection:
             return int(connection.execute("SELECT count(*) FROM pictures").fetchone()[0])
 
     def states(self, keys: Iterable[bytes]) -> list[tuple[Known | None, Refused | None]]:
         """For each path what is known of it, and how it was refused when last tried."""
         states: list[tuple[Known | None, Refused | None]] = []
-        with self._read() as connection:
+        with self._reading as connection:
             for key in keys:
                 row = connection.execute(
                     "SELECT size, mtime_ns, limits, reason FROM skipped WHERE key = ?", (key,)
@@ -219,7 +215,7 @@ class Store:
 
     def content(self, sha256: bytes) -> Content | None:
         """What is stored of a file's bytes under any path."""
-        with self._read() as connection:
+        with self._reading as connection:
             row = connection.execute(
                 "SELECT content, width, height, data, date FROM pictures JOIN vectors USING (id) WHERE content = ? "
                 "LIMIT 1",
@@ -234,7 +230,7 @@ class Store:
     def below(self, folder: bytes, table: str = "pictures") -> list[bytes]:
         """The paths in ``table`` that lie in a folder."""
         first = folder.rstrip(b"/") + b"/"
-        with self._read() as connection:
+        with self._reading as connection:
             rows = connection.execute(
                 f"SELECT key FROM {table} WHERE key >= ? AND key < ?",  # noqa: S608  (never the user's)
                 (first, first[:-1] + b"0"),
@@ -244,7 +240,7 @@ class Store:
     def records(self, ids: Iterable[int] | None = None) -> dict[int, Record]:
         """The records of those ids that there are, or of all."""
         chosen = "WHERE id IN (SELECT value FROM json_each(?))" if ids is not None else ""
-        with self._read() as connection:
+        with self._reading as connection:
             rows = connection.execute(
                 f"SELECT id, key, path, folder, name, size, date, width, height, metadata FROM pictures {chosen}",  # noqa: S608
                 (json.dumps(list(ids)),) if ids is not None else (),
@@ -258,18 +254,18 @@ class Store:
                 f"The index {shown_path(self.path)} was made by an earlier version, which kept no words, and it is "
                 "read-only: search it once where it may be written, or search without what is written."
             )
-        with self._read() as connection:
+        with self._reading as connection:
             return written.find(connection, words, among)
 
     def looks(self) -> dict[int, bytes]:
         """The dots of all pictures that were looked at, by id."""
-        with self._read() as connection:
+        with self._reading as connection:
             return looks.read(connection) if schema.is_complete(connection) else {}
 
     def sample(self, count: int) -> list[int]:
         """The ids of at most ``count`` pictures, spread over all of them."""
         # By the golden ratio's multiples (Knuth): most of a sample stays one as the index grows.
-        with self._read() as connection:
+        with self._reading as connection:
             rows = connection.execute(
                 "SELECT id FROM pictures ORDER BY (id * 2654435761) % 4294967296 LIMIT ?", (count,)
             )
@@ -277,7 +273,7 @@ class Store:
 
     def vectors(self, ids: Iterable[int]) -> NDArray[np.float32]:
         """The vectors [n, views, dimension] of those ids that there are."""
-        with self._read() as connection:
+        with self._reading as connection:
             rows = connection.execute(
                 "SELECT id, data FROM vectors WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(list(ids)),)
             )
@@ -287,7 +283,7 @@ class Store:
     def shown(self, ids: Iterable[int]) -> dict[int, tuple[str, dict[str, Json]]]:
         """The path and metadata of those ids that there are."""
         wanted, rows = list(ids), []
-        with self._read() as connection:
+        with self._reading as connection:
             for start in range(0, len(wanted), ROWS_AT_ONCE):
                 part = wanted[start : start + ROWS_AT_ONCE]
                 # One text for each number of ids: SQLite prepares it once.
@@ -300,39 +296,44 @@ class Store:
 
     def fields(self) -> list[str]:
         """The keys that metadata has had."""
-        with self._read() as connection:
+        with self._reading as connection:
             return [name for (name,) in connection.execute("SELECT name FROM fields ORDER BY name")]
 
     def folders(self) -> list[str]:
         """The folders indexed, as shown."""
-        with self._read() as connection:
+        with self._reading as connection:
             return [path for (path,) in connection.execute("SELECT path FROM folders ORDER BY path")]
 
     def folder_keys(self) -> list[bytes]:
         """The paths of the folders indexed."""
-        with self._read() as connection:
+        with self._reading as connection:
             return [key for (key,) in connection.execute("SELECT key FROM folders ORDER BY key")]
 
     def skipped(self) -> list[Skipped]:
         """The files that could not be used when last tried."""
-        with self._read() as connection:
+        with self._reading as connection:
             rows = connection.execute("SELECT key, reason FROM skipped ORDER BY key")
             return [Skipped(shown_path(key), reason) for key, reason in rows]
 
     def noted(self, name: str) -> str | None:
         """A remark that was kept."""
-        with self._read() as connection:
+        with self._reading as connection:
             row = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return row[0] if row else None
 
+    def version(self) -> int:
+        """Another number whenever something was written since, by any process; remarks count, too."""
+        with self._reading as connection:
+            return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
     def revision(self) -> int:
         """Grows with every transaction of any process."""
-        with self._read() as connection:
+        with self._reading as connection:
             return int(connection.execute("SELECT revision FROM counter").fetchone()[0])
 
     def vectors_since(self, seen: int) -> tuple[int, int]:
         """How many pictures' vectors are newer than revision ``seen``, and how many are not."""
-        with self._read() as connection:
+        with self._reading as connection:
             (newer,) = connection.execute("SELECT count(*) FROM vectors WHERE revision > ?", (seen,)).fetchone()
             (older,) = connection.execute("SELECT count(*) FROM vectors WHERE revision <= ?", (seen,)).fetchone()
         return newer, older
@@ -340,7 +341,7 @@ class Store:
     @contextmanager
     def snapshot(self) -> Iterator[Changes]:
         """All vectors, in the order of their ids, as of one moment; consume it inside the block."""
-        with self._read() as connection:
+        with self._reading as connection:
             connection.execute("BEGIN")
             try:
                 (revision,) = connection.execute("SELECT revision FROM counter").fetchone()
@@ -353,7 +354,7 @@ class Store:
     @contextmanager
     def changes(self, seen: int) -> Iterator[Changes]:
         """What changed after revision ``seen``, as of one moment; consume it inside the block."""
-        with self._read() as connection:
+        with self._reading as connection:
             connection.execute("BEGIN")
             try:
                 (revision,) = connection.execute("SELECT revision FROM counter").fetchone()

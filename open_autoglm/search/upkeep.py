@@ -164,7 +164,7 @@ class _Work:
         if newest := self._pictures.newest():
             with self._turn:
                 self._pictures.adopt(newest)
-                self._pictures.refresh()
+                self._pictures.refresh(self._store.version())
 
     def _step(self, done: int, total: int) -> None:
         if self.stop.is_set():

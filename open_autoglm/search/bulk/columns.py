@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..filters import matching
 from ..rows import FileState, path_columns, state_columns
-from ..schema import said_plainly
+from ..schema import SaidPlainly
 from .dataset import Dataset
 
 TABLE = (
@@ -34,7 +34,7 @@ class Columns:
         self._folder = tempfile.TemporaryDirectory(prefix="open-autoglm-")
         self._file = Path(self._folder.name) / "columns.sqlite"
         self._fields: set[str] = set()
-        with said_plainly(self._file), closing(sqlite3.connect(self._file)) as database, database:
+        with SaidPlainly(self._file), closing(sqlite3.connect(self._file)) as database, database:
             database.execute(TABLE)
             database.executemany("INSERT INTO pictures VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", self._rows(dataset))
 
