@@ -1,7 +1,8 @@
 """Whether memory stays flat over many pictures: of all sizes, formats and orientations, and some broken.
 
-Each is decoded, resized and embedded as indexing does it. After a warm-up, resident memory is noted every 500 pictures;
-figures are how far apart the lowest and the highest are, and the slope of the line through them.
+Each is decoded, resized and embedded as indexing does it, in a process that gives memory back as ours do. After a
+warm-up, resident memory is noted every 500 pictures; figures are how far apart the lowest and the highest are, and the
+slope of the line through them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from PIL import Image
 import open_autoglm
 from open_autoglm.errors import ImageError
 from open_autoglm.runtime.engines import DEFAULT
+from open_autoglm.runtime.heap import give_back
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 FORMATS = ("JPEG", "JPEG", "JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
@@ -37,6 +39,7 @@ def main() -> None:
     arguments = parser.parse_args()
     began = time.perf_counter()
     count, every = (300, 30) if arguments.quick else (10_000, 500)
+    give_back()
     model = open_autoglm.load(arguments.model, precision=arguments.precision, engine=arguments.engine, tuned=None)
     files = mixed(60 if arguments.quick else DIFFERENT)
     embed(model, files, len(files))

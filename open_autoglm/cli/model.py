@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from ..errors import SettingError
+from ..runtime.heap import give_back
 from .arguments import BASE, AsJson, BundleName, Verbose, named_path
 from .streams import print_json, say
 
@@ -119,6 +120,7 @@ def embed_in_bulk(sources: list[Path], out: str, name: str, bulk: Bulk, as_json:
 
     if not sources:
         raise SettingError("There is nothing to embed: name a folder, Parquet files or tar shards.")
+    give_back()
     model = load(name)
     executor = None
     if bulk.cluster is not None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import MissingExtra, SettingError
+from ..runtime.heap import give_back
 from .arguments import BASE, AsJson, RecordedBundle, SearchedIndex, Verbose, named_folder, named_path
 from .streams import print_json, say
 
@@ -79,6 +80,7 @@ def index(
         index_dataset(dataset, to, as_json)
         return
     facts = read_metadata(metadata) if metadata else None
+    give_back()
     with open_or_create(to, model) as opened:
         with console.progress("Indexing") as report:
             result = opened.add(

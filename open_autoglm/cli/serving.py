@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import SettingError
+from ..runtime.heap import give_back
 from .arguments import Verbose, named_path
 from .streams import say
 
@@ -106,6 +107,7 @@ def serve(
     if verbose:
         for line in shown(wanted):
             say(line)
+    give_back()
     with opened(path, wanted, cache, say) as parts:
         run(parts, wanted)
 

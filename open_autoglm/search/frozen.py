@@ -23,7 +23,7 @@ Ids = NDArray[np.int64]
 FORMAT = 1
 FILE = "vectors.map"
 WHOLES, VIEWS = "wholes", "views"
-COMPARED_AT_ONCE = 4096  # vectors, which are made float32 for it
+COMPARED_AT_ONCE = 512  # vectors, which are made float32 for it, and so few lie in the caches meanwhile
 FEW = 4096  # vectors that are compared at once rather than asked of a graph
 # Comparing one node on the way through a graph costs as much as so many of them in a row.
 GRAPH_COST = 40

@@ -14,6 +14,7 @@ import warnings
 from queue import SimpleQueue
 from typing import Any, BinaryIO
 
+from ...runtime.heap import give_back
 from . import wire
 from .bench import Begun, Bench, known
 from .memory import resident
@@ -29,6 +30,7 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # Under more load than there are cores, requests are still taken in, or refused, at once.
     os.nice(_STEPPING_BACK)
+    give_back()
     # It has read the same bundles, too, and warned of what there is to warn of.
     warnings.simplefilter("ignore", RuntimeWarning)
     with socket.socket(fileno=descriptor) as connection, connection.makefile("rb") as file:
