@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 from graph_parts import VectorModel, best_of, fill, made, recall, some_vectors
 from graph_parts import small_graphs as small_graphs
-from index_parts import environment
+from index_parts import DIMENSION, environment
 
 from open_autoglm.errors import SettingError
 from open_autoglm.search import Index, frozen
+from open_autoglm.search.comparing import by_picture
 from open_autoglm.search.rows import Content, FileState
 
 pytestmark = pytest.mark.usefixtures("small_graphs")
@@ -61,6 +63,16 @@ def test_a_filter_never_loses_recall(
     index, ids = made(tmp_path, model, vectors)
     kept = round(share * PICTURES)
     assert recall(index, model, vectors[:kept], ids[:kept], f"number < {kept}") >= 0.97
+
+
+def test_a_few_wholes_are_read_without_those_of_all(tmp_path: Path) -> None:
+    index, _ = made(tmp_path, VectorModel(3), some_vectors(PICTURES, 3))
+    graphed = index._pictures.frozen
+    assert graphed is not None
+    tracemalloc.start()
+    graphed._compared(by_picture(np.zeros(DIMENSION, np.float32)), np.arange(10))
+    assert tracemalloc.get_traced_memory()[1] < PICTURES * DIMENSION
+    tracemalloc.stop()
 
 
 def test_a_filter_makes_the_graph_look_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,6 +102,29 @@ def test_damaged_vectors_are_found_by_a_check(tmp_path: Path) -> None:
     assert "recall@10" in autoglm("index", "check", tmp_path / "vectors.index", "--rebuild").stdout
     assert recall(index, model, vectors, ids) >= 0.97
     assert index.check().graph == PICTURES
+
+
+def test_a_graph_that_is_refused_while_a_filter_is_evaluated_leaves_nothing_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = VectorModel()
+    index, ids = made(tmp_path, model, some_vectors(PICTURES))
+    path = tmp_path / "vectors.index" / FILE
+    start, length = places(path)["vectors"]
+    evaluate, refused = index._passing.of, []
+
+    def meanwhile(*arguments: Any, **named: Any) -> Any:
+        with path.open("r+b") as file:
+            file.seek(start)
+            file.write(bytes(length))
+        checking = threading.Thread(target=lambda: refused.append(index.check().problem))
+        checking.start()
+        checking.join()
+        return evaluate(*arguments, **named)
+
+    monkeypatch.setattr(index._passing, "of", meanwhile)
+    (hit,) = index.search("0", k=1, cut=False, where="number = 7")
+    assert hit.id == ids[7] and "changed" in refused[0]
 
 
 @pytest.mark.usefixtures("prompt")

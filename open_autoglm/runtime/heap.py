@@ -20,6 +20,7 @@ def give_back() -> None:
     holds tens of megabytes more or less by chance. Who has set glibc's variables for it is not overruled.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
-    if mallopt is not None and not any(name in os.environ for name in _VARIABLES):
+    tuned = "glibc.malloc." in os.environ.get("GLIBC_TUNABLES", "")
+    if mallopt is not None and not tuned and not any(name in os.environ for name in _VARIABLES):
         mallopt(_MMAP_THRESHOLD, LARGE)
         mallopt(_TRIM_THRESHOLD, LARGE)

@@ -221,9 +221,8 @@ class Index:
         if wanted.texts:
             texts = self.model.embed_queries(wanted.texts)
             check_query(self.model, texts, len(wanted.texts), self._store.dimension)
-        with self._searching:
-            self._refresh()
-            if texts is not None:
+            with self._searching:
+                self._ranking.refresh(self._store.version())
                 comparison, floor = self._ranking.comparison(self.model, wanted, texts, picture)
         floor = floor if cut else -np.inf
         written = written and bool(wanted.texts)
@@ -232,6 +231,7 @@ class Index:
             # Words are found in pictures that no vector would make likely.
             among = self._passing.all(where) if written else self._among(where, comparison, best)
         with self._searching:
+            self._pictures.refresh(self._store.version())
             if comparison is None:
                 found = self._like(like, k, among)
             elif written:
@@ -377,17 +377,12 @@ class Index:
     ) -> None:
         self.close()
 
-    def _refresh(self) -> None:
-        """Takes over what any process has changed."""
-        version = self._store.version()
-        self._pictures.refresh(version)
-        self._ranking.refresh(version)
-
     def _among(self, where: str, comparison: Comparison | None, k: int) -> NDArray[np.int64]:
         """Ids that a filter leaves: all, or enough of those that are likely found."""
         likely = None
         if comparison is not None:
             with self._searching:
+                self._pictures.refresh(self._store.version())
                 likely = self._pictures.likely(comparison, max(LIKELY, 8 * k))
         return self._passing.all(where) if likely is None else self._passing.of(where, *likely, enough=2 * k)
 

@@ -130,24 +130,31 @@ class _Holding:
         self._intake.release(self._taken)
 
     async def whole(self) -> bytes:
-        return await self.in_time(self._joined())
+        """Raises Refusal where it is too large, too slow, or breaks off."""
+        return await self._in_time(self._joined(), self._deadline())
 
-    async def in_time(self, reading: Awaitable[Read]) -> Read:
-        """What is read out of ``parts``. Raises Refusal where that takes too long or breaks off."""
-        seconds = self._intake.limits.body_seconds
+    async def parts(self) -> AsyncGenerator[bytes]:
+        """The same, piece by piece; what is done with a piece does not count."""
+        received, deadline = self._received(), self._deadline()
+        while (part := await self._in_time(anext(received, None), deadline)) is not None:
+            yield part
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._intake.limits.body_seconds
+
+    async def _in_time(self, reading: Awaitable[Read], deadline: float) -> Read:
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout_at(deadline):
                 return await reading
         except TimeoutError as error:
-            raise _too_slow(seconds) from error
+            raise _too_slow(self._intake.limits.body_seconds) from error
         except ClientDisconnect as error:
             raise Refusal(HTTPStatus.BAD_REQUEST, "RequestError", "The request broke off.") from error
 
     async def _joined(self) -> bytes:
-        return b"".join([part async for part in self.parts()])
+        return b"".join([part async for part in self._received()])
 
-    async def parts(self) -> AsyncGenerator[bytes]:
-        """Raises Refusal where it is too large."""
+    async def _received(self) -> AsyncGenerator[bytes]:
         limits = self._intake.limits
         declared = self._request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > limits.body_bytes:
@@ -173,7 +180,7 @@ async def _form(request: Request, holding: _Holding, most_files: int) -> AsyncIt
         request.headers, holding.parts(), max_files=most_files, max_fields=fields, max_part_size=_TEXT_BYTES
     )
     try:
-        form = await holding.in_time(parser.parse())
+        form = await parser.parse()
     except MultiPartException as error:
         message = f"The form cannot be read: {error.message.rstrip('.')}."
         raise Refusal(HTTPStatus.BAD_REQUEST, "RequestError", message) from error
