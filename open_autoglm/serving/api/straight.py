@@ -19,8 +19,8 @@ from ..access import Permits
 class StraightRoute(APIRoute):
     """Calls an endpoint that takes its ``request`` and its ``caller``, and gives a Response, with just these.
 
-    FastAPI would look through path, query, headers, cookies and body for each of them, which takes longer than all the
-    rest that is done for a request. An endpoint that takes anything else is called as ever.
+    FastAPI would look through path, query, headers, cookies and body for each of them, at every request. An endpoint
+    that takes anything else is called as ever.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **named: Any) -> None:

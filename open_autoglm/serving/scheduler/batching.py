@@ -33,9 +33,9 @@ from ..work import (
 from ..workers.running import Batch, Done, ModelFailed, Ran, Runner
 from ..workers.settings import WorkerSettings
 from .costs import Cost, Pace, cost
+from .in_hand import InHand
 from .lanes import Lane, Lanes, Waiting
 from .suspects import Suspects
-from .telling import InHand
 
 _NEED_VECTORS = (EmbedImage, EmbedViews, EmbedText, EmbedQuery, Classify)
 _LONGEST_RETRY = 60.0  # seconds that a refused request is told to stay away, at most

@@ -44,7 +44,7 @@ def log_request(seen: Seen, content: bool, scope: Scope, **facts: str | float) -
         query = scope.get("query_string", b"").decode("latin-1")
         line["path"] = (str(scope["path"]) + (f"?{query}" if query else ""))[:_LONGEST]
         line["texts"] = [text[:_LONGEST] for text in seen.texts]
-    # As log.log does, but for looking up where this line of code is, which takes longer than the rest.
+    # As log.log does, but for looking up where this line of code is, which no formatter here asks for.
     log.handle(log.makeRecord(log.name, level, __file__, 0, "request", (), None, extra=line))
 
 
