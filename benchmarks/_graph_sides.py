@@ -54,18 +54,35 @@ class Ours(Built):
         self.path = folder / "ours.index"
         self.model = VectorModel(queries)
         self._open: dict[int, Index] = {}
+        if self.path.exists():
+            return  # both ways to ask it share one index
         with Index.create(self.path, self.model) as index:  # type: ignore[arg-type]
             fill(index, vectors)
             with self.building():
                 index.optimize(again=True)
 
     def ask(self, number: int, query: Floats, effort: int) -> Found:
+        return [hit.id - 1 for hit in self._opened(effort).search(str(number), k=K, cut=False)]
+
+    def _opened(self, effort: int) -> Index:
+        """The index with an effort, once it has read its new map to its end in the background, as it does once."""
         if effort not in self._open:
-            self._open = {effort: Index.open(self.path, self.model, effort=effort)}  # type: ignore[arg-type]
-        return [hit.id - 1 for hit in self._open[effort].search(str(number), k=K, cut=False)]
+            index = Index.open(self.path, self.model, effort=effort)  # type: ignore[arg-type]
+            index.search("0", cut=False)
+            while index._upkeep._work._checked is None:
+                time.sleep(0.1)
+            self._open = {effort: index}
+        return self._open[effort]
 
     def bytes(self) -> int:
         return sum(file.stat().st_size for file in self.path.iterdir())
+
+
+class OursBare(Ours):
+    """The same index asked as graphs are: a vector for ids and scores, without texts and records."""
+
+    def ask(self, number: int, query: Floats, effort: int) -> Found:
+        return [int(id) - 1 for id in self._opened(effort).nearest(query[None], K)[0][0]]
 
 
 class Faiss(Built):
@@ -187,6 +204,7 @@ class Lance(Built):
 
 SIDES: Mapping[str, Callable[[Path, Floats, Floats, int], Side]] = {
     "ours": Ours,
+    "ours_bare": OursBare,
     "faiss": Faiss,
     "faiss_sq8": lambda *given: Faiss(*given, kind="sq8"),
     "usearch": Usearch,

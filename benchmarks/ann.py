@@ -1,7 +1,8 @@
 """How fast the nearest of a million pictures are found; and of fewer, beside faiss, usearch, hnswlib and LanceDB.
 
 Queries come from elsewhere than the pictures, as texts do, and have one thread each; ours is asked through the public
-index, records included. ``beside_``: at equal recall, all sides in one process and asked in turns.
+index: ``ours`` searches, records included, ``ours_bare`` asks for ids and scores alone, as graphs give them.
+``beside_``: at equal recall, all sides in one process and asked in turns.
 """
 
 from __future__ import annotations
@@ -90,7 +91,8 @@ def measure(names: Sequence[str], folder: Path, threads: int, asked: int) -> dic
     made = {name: SIDES[name](folder, vectors, queries, threads) for name in names}
     figures = {}
     for name, side in made.items():
-        figures |= {f"{name}_build_s": side.build_s, f"{name}_bytes_a_vector": side.bytes() / len(vectors)}
+        figures |= {f"{name}_build_s": side.build_s} if side.build_s else {}
+        figures[f"{name}_bytes_a_vector"] = side.bytes() / len(vectors)
     efforts = {name: efforts_of(side, queries, best) for name, side in made.items()}
     for share in RECALLS:
         able = {name: partial(made[name].ask, effort=efforts[name][share]) for name in made if share in efforts[name]}

@@ -2,8 +2,9 @@
 
     python scripts/quantise_bundle.py open-autoglm-base --to build/open-autoglm-base
 
-The tables are Parquet with a column ``image`` of encoded pictures; a column ``sentence``, where there is one, is what
-the pictures are asked about. ``--only`` leaves out the float graphs and what only they need.
+The tables are Parquet with a column ``image`` of encoded pictures; a column ``sentence`` or ``question``, of the same
+or of another table, is what the pictures are asked about. ``--only`` leaves out the float graphs and what only
+they need.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ def main() -> None:
     parser.add_argument("--check", type=Path, default=DATA / "grocery" / "val.parquet")
     parser.add_argument("--pictures", type=int, default=64, help="to calibrate with")
     parser.add_argument("--checked", type=int, default=32, help="pictures to compare on")
+    parser.add_argument("--asked", type=Path, help="the table of sentences or questions; by default the one checked on")
     parser.add_argument("--sentences", type=int, default=200, help="sentences to compare on, if the table has any")
     parser.add_argument("--least-cosine", type=float, default=0.98, help="of picture graphs, where they are calibrated")
     parser.add_argument("--only", action="store_true")
@@ -40,7 +42,7 @@ def main() -> None:
     checks = Checks(
         column(arguments.calibration, "image", arguments.pictures),
         column(arguments.check, "image", arguments.checked, seed=1),
-        column(arguments.check, "sentence", arguments.sentences, seed=1) or SENTENCES,
+        asked(arguments.asked or arguments.check, arguments.sentences) or SENTENCES,
     )
     static = StaticSettings(least_cosine=arguments.least_cosine)
     settings = Int8Settings(static, only=arguments.only, least_speedup=0 if arguments.any_speed else 1)
@@ -48,6 +50,11 @@ def main() -> None:
     for task, figures in made.parity.items():
         print(task, ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
     print(*made.notes, f"Wrote the bundle {made.path}.", sep="\n")
+
+
+def asked(table: Path, count: int) -> Sequence[str]:
+    """So many sentences or questions of a table, by chance; none where it has neither."""
+    return column(table, "sentence", count, seed=1) or column(table, "question", count, seed=1)
 
 
 def column(table: Path, name: str, count: int, seed: int = 0) -> Sequence[str]:

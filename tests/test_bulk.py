@@ -260,6 +260,10 @@ def test_a_dataset_is_searched_in_place_and_never_changed(tmp_path: Path, model:
         red = index.search("red", k=3)
         assert [hit.score for hit in red] == sorted((hit.score for hit in red), reverse=True)
         assert names(index.search(image=paths[6], k=1)) == ["0006.png"]
+        hits = index.search(image=paths[6], k=2, where="name > '0005'")
+        ids, cosines = index.nearest(model.embed_images([paths[6]]), k=2, where="name > '0005'")
+        assert ids[0].tolist() == [hit.id for hit in hits]
+        assert cosines[0].tolist() == pytest.approx([hit.score for hit in hits])
         like = index.search(like=7, k=2)
         assert 7 not in [hit.id for hit in like] and len(like) == 2
         assert names(index.search("red", cut=False, k=50, where="width < 63 and name like '%.png'")) == [

@@ -53,6 +53,19 @@ def test_like_compares_wholes_with_the_graph_of_wholes(tmp_path: Path, views: in
     assert found / wanted >= 0.97
 
 
+def test_vectors_are_looked_for_with_the_graph_of_wholes(tmp_path: Path, views: int) -> None:
+    vectors = some_vectors(PICTURES, views)
+    index, ids = made(tmp_path, VectorModel(views), vectors)
+    queries = vectors[::100, 0].astype(np.float32)
+    found, cosines = index.nearest(queries)
+    wanted = [best_of(query, vectors[:, :1], ids) for query in queries]
+    shares = [len(set(one) & set(other)) / 10 for one, other in zip(found.tolist(), wanted, strict=True)]
+    assert np.mean(shares) >= 0.97
+    assert cosines[:, 0] == pytest.approx(1, abs=1e-3) and (np.diff(cosines) <= 0).all()
+    few, _ = index.nearest(queries, where="number < 12")
+    assert set(few.ravel().tolist()) <= set(ids[:12])
+
+
 @pytest.mark.parametrize("share", [0.5, 0.1, 0.01, 0.001])
 @pytest.mark.parametrize("cost", [0, 40])
 def test_a_filter_never_loses_recall(

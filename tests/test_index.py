@@ -52,6 +52,38 @@ def test_a_text_that_matches_nothing_finds_nothing_unless_all_are_wanted(index: 
     assert len(index.search("a submarine", cut=False, k=2)) == 2
 
 
+def test_vectors_find_the_nearest_pictures_many_at_once(index: Index) -> None:
+    model = index.model
+    given = model.embed_images([record.file for record in index.sample(5)]) * np.float32(3)
+    ids, cosines = index.nearest(given, k=3)
+    assert ids.shape == cosines.shape == (5, 3) and (ids.dtype, cosines.dtype) == (np.int64, np.float32)
+    assert ids[:, 0].tolist() == [record.id for record in index.sample(5)]
+    for record, found, scores in zip(index.sample(5), ids.tolist(), cosines.tolist(), strict=True):
+        hits = index.search(image=record.file, k=3)
+        assert (found, scores) == ([hit.id for hit in hits], pytest.approx([hit.score for hit in hits]))
+    ids, cosines = index.nearest(given[:1], k=4, where="name < 'h'")
+    assert (ids[0] > 0).tolist() == [True, True, False, False] == np.isfinite(cosines[0]).tolist()
+    assert ids[0, 2:].tolist() == [-1, -1]
+    assert [part.shape for part in index.nearest(given[:0])] == [(0, 10), (0, 10)]
+
+
+def test_vectors_that_cannot_be_compared_are_refused(index: Index) -> None:
+    right = np.eye(index.info()["dimension"], dtype=np.float32)[:2]
+    for wrong, said in (
+        (right[0], r"of the shape \[queries, "),
+        (right[:, 1:], r"of the shape \[queries, "),
+        ("red", r"of the shape \[queries, .*not str"),
+        ([["a"]], r"of the shape \[queries, .*not list"),
+        (right * np.nan, "what is no number"),
+        (right * np.array([[1], [np.inf]]), "what is no number"),
+        (right * np.array([[1], [0]]), "no direction"),
+    ):
+        with pytest.raises(SettingError, match=said):
+            index.nearest(wrong)  # type: ignore[arg-type]
+    with pytest.raises(SettingError, match="at least 1, not 0"):
+        index.nearest(right, k=0)
+
+
 def test_like_finds_similar_pictures_without_the_picture_itself(index: Index) -> None:
     half = index.search("red", where="name = 'half.png'")[0].id
     hits = index.search(like=half, k=2)

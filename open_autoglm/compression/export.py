@@ -8,7 +8,8 @@ from __future__ import annotations
 import copy
 import io
 import logging
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 from onnxscript import optimizer
 from torch import Tensor, nn
 from torch.export import Dim
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, bidirectional_mask_function, eager_mask
 
 from open_autoglm.modeling import OpenAutoGLM
 from open_autoglm.modeling.cells import cell_grids, cell_sizes, image_cells
@@ -185,7 +187,7 @@ def to_onnx(
             module.config._attn_implementation = "eager"
     chatter = io.StringIO()  # the exporter narrates every step on the standard streams
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # and misses torchvision, which nothing here needs
-    with torch.no_grad(), redirect_stdout(chatter), redirect_stderr(chatter):
+    with torch.no_grad(), plain_masks(), redirect_stdout(chatter), redirect_stderr(chatter):
         program = torch.onnx.export(
             frozen,
             inputs,
@@ -201,4 +203,24 @@ def to_onnx(
     if not rewrite:
         optimizer.fold_constants(program.model)
         optimizer.remove_unused_nodes(program.model)
-    return program.model_proto
+    proto = program.model_proto
+    # Where it knows the shapes between steps, ONNX Runtime joins sums with norms into a step that is slower than both.
+    del proto.graph.value_info[:]
+    return proto
+
+
+@contextmanager
+def plain_masks() -> Iterator[None]:
+    """Masks of words that are there, in four steps; transformers looks each up by its position, in thirty."""
+    ALL_MASK_ATTENTION_FUNCTIONS["eager"] = padding_mask
+    try:
+        yield
+    finally:
+        del ALL_MASK_ATTENTION_FUNCTIONS["eager"]  # the library's own is below
+
+
+def padding_mask(*, attention_mask: Tensor | None, mask_function: Any, dtype: torch.dtype, **more: Any) -> Any:
+    """What is added to scores [B, heads, q, k]: 0 where a word is, the lowest number where none is, [B, 1, 1, k]."""
+    if attention_mask is None or attention_mask.ndim != 2 or mask_function is not bidirectional_mask_function:
+        return eager_mask(attention_mask=attention_mask, mask_function=mask_function, dtype=dtype, **more)
+    return (1 - attention_mask[:, None, None].to(dtype)) * torch.finfo(dtype).min

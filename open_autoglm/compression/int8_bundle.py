@@ -34,7 +34,7 @@ from .static_int8 import StaticSettings, layers_of, static_int8
 from .weight_only import weight_only_int8
 
 INT8_WEIGHTS = "int8.safetensors"
-HEAD = "text_head."
+TOWER = "text.tower."  # in a graph that has it, what comes after it stays in float: it is small, and decides
 OUTPUTS = {"image": "vectors", "text": "vectors", "cells": "cells", "regions": "prepared", "context": "context"}
 MEANS = 16  # pictures that the means of a graph's maps are told by
 Report = Callable[[str], None]
@@ -177,8 +177,9 @@ def quantised(model: Model, task: str, checks: Checks, settings: Int8Settings) -
     graph = model.bundle.manifest.graphs[task]["fp32"]
     proto = inlined(model.bundle, graph)
     if task in TOKEN_TASKS:
-        head = [name for name, shared in graph.weights.items() if shared.tensor.startswith(HEAD)]
-        return dynamic_int8(proto, head), 0
+        tower = {name for name, shared in graph.weights.items() if shared.tensor.startswith(TOWER)}
+        left = graph.weights.keys() - tower if tower else ()
+        return dynamic_int8(proto, left), 0
     made = static_int8(folded(proto), picture_inputs(model, task, checks.calibration), settings.static)
     return made.proto, len(made.left)
 

@@ -24,6 +24,7 @@ from open_autoglm.errors import BundleError
 Ranges = Mapping[str, tuple[float, float]]
 Floats = NDArray[np.float32]
 
+ZERO_POINTS = {"DequantizeLinear": (0, 2), "MatMulInteger": (1, 3)}  # which inputs weights and their zero point are
 DEAD = 1e-4  # of a layer's largest weight: a channel below is a constant, and a scale of its own would be next to zero
 
 
@@ -149,10 +150,11 @@ def drop_zero_points(graph: onnx.GraphProto) -> None:
     arrays = {initializer.name: initializer for initializer in graph.initializer}
     unused = set[str]()
     for node in graph.node:
-        if node.op_type == "DequantizeLinear" and node.input[0] in arrays and len(node.input) > 2:
-            zero = arrays[node.input[2]]
+        weights, zero_point = ZERO_POINTS.get(node.op_type, (0, 0))
+        if zero_point and len(node.input) > zero_point and node.input[weights] in arrays:
+            zero = arrays[node.input[zero_point]]
             if not numpy_helper.to_array(zero).any():
                 unused.add(zero.name)
-                del node.input[2]
+                del node.input[zero_point]
     for name in unused - {name for node in graph.node for name in node.input}:
         graph.initializer.remove(arrays[name])

@@ -14,20 +14,24 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from open_autoglm.errors import BundleError
 
+from .int8_attention import join_attention
+from .qdq import drop_zero_points, quiet
+
+PRODUCTS = ("MatMul", "Gemm")
 HEAD = "text_head"  # as the exporter notes where in the model a node comes from
 
 
 def dynamic_int8(proto: onnx.ModelProto, leave: Collection[str] = ()) -> onnx.ModelProto:
-    """The same graph with the tower's matrix products in int8; the original is left as it was.
+    """The same graph with the tower's matrix products in int8, and its attention joined; the original stays as it was.
 
     The head, and products with the weights named in ``leave``, stay in float: a head is small, and its rounding would
     go into every vector undiluted. Raises BundleError where no product has constant weights.
     """
     constants = {initializer.name for initializer in proto.graph.initializer}
-    products = [node for node in proto.graph.node if node.op_type == "MatMul" and node.input[1] in constants]
+    products = [node for node in proto.graph.node if node.op_type in PRODUCTS and node.input[1] in constants]
     if not products:
         raise BundleError("The graph has no product with constant weights: it cannot be quantised.")
-    head = [
+    left = [
         node.name
         for node in products
         if node.input[1] in leave or any(HEAD in prop.value for prop in node.metadata_props)
@@ -35,13 +39,18 @@ def dynamic_int8(proto: onnx.ModelProto, leave: Collection[str] = ()) -> onnx.Mo
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         onnx.save(proto, source)
-        quantize_dynamic(
-            source,
-            target,
-            op_types_to_quantize=["MatMul"],
-            per_channel=True,
-            weight_type=QuantType.QInt8,
-            nodes_to_exclude=head,
-            extra_options={"MatMulConstBOnly": True},
-        )
-        return onnx.load(target)
+        with quiet():
+            quantize_dynamic(
+                source,
+                target,
+                op_types_to_quantize=["MatMul"],
+                per_channel=True,
+                weight_type=QuantType.QInt8,
+                nodes_to_exclude=[*left, *(f"{name}_MatMul" for name in left)],  # as the quantiser renames a Gemm
+                extra_options={"MatMulConstBOnly": True},
+            )
+        made = onnx.load(target)
+    drop_zero_points(made.graph)
+    joined = join_attention(made)
+    del joined.graph.value_info[:]  # as in ``export``
+    return joined

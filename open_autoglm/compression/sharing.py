@@ -39,10 +39,10 @@ def share_weights(proto: onnx.ModelProto, weights: Weights) -> dict[str, SharedT
 class TensorStore:
     """Weights that several graphs have and ``model.safetensors`` has not, each once, for a ``file`` of their own."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, tensors: Mapping[str, NDArray[Any]] | None = None) -> None:
         self.file = file
-        self.tensors: dict[str, NDArray[Any]] = {}
-        self._known: dict[Fingerprint, str] = {}
+        self.tensors = dict(tensors or {})
+        self._known = {fingerprint(tensor): name for name, tensor in self.tensors.items()}
 
     def take(self, proto: onnx.ModelProto) -> dict[str, SharedTensor]:
         """Empties the graph's larger weights into the store; returns where each is found, by its name in the graph."""
@@ -129,12 +129,14 @@ def fingerprint(array: NDArray[Any]) -> Fingerprint:
 
 
 def fingerprints(weights: Weights) -> Mapping[Fingerprint, SharedTensor]:
-    """Every form in which a graph may hold one of the tensors: float32 or packed, as it lies or transposed."""
+    """Every form in which a graph may hold a tensor: float32 or packed, as it lies or transposed; and its scale."""
     known: dict[Fingerprint, SharedTensor] = {}
     for name in weights:
         forms = [(weights.float32(name), False)]
         if weights.stored(name).dtype == np.int8:
             forms.append((weights.stored(name), True))
+            scale = SharedTensor(name + SCALE, stored=True)
+            known.setdefault(fingerprint(weights.stored(scale.tensor)), scale)
         for array, stored in forms:
             known.setdefault(fingerprint(array), SharedTensor(name, stored))
             if array.ndim == 2:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from .heads import strength
 from .model import OpenAutoGLM
+from .similarity import unit
 
 FINER = 1.5  # a second, larger look at the picture finds smaller things; two looks disagree where either is wrong
 WINDOW = 3  # cells a side that are seen together: one alone sees too little of a thing to name it
@@ -41,7 +42,7 @@ def cells_at(model: OpenAutoGLM, pixel_values: Tensor, size: tuple[int, int]) ->
     windows = F.avg_pool2d(maps, WINDOW, 1, WINDOW // 2, count_include_pad=False).permute(0, 2, 3, 1)
     whole = maps.mean(dim=(2, 3))[:, None, None]
     share = strength(model.image_head, windows) / strength(model.image_head, whole)
-    cells: Tensor = F.normalize(model.image_head(windows), dim=-1) * share
+    cells: Tensor = unit(model.image_head(windows)) * share
     return cells
 
 

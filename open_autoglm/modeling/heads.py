@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from .configuration import OpenAutoGLMConfig
+from .similarity import unit
 
 
 class ImageConcepts(nn.Module):
@@ -66,7 +66,7 @@ class TextConcepts(nn.Module):
 
     def meaning(self, features: Tensor) -> Tensor:
         """Unit vectors [..., d] of sentences' features [..., hidden]."""
-        return F.normalize(self.place(F.normalize(self.wording(features), dim=-1)), dim=-1)
+        return unit(self.place(unit(self.wording(features))))
 
     def closeness(self, meaning: Tensor) -> Tensor:
         """The kernel [..., concepts] between unit vectors [..., d] and the classes' names."""
@@ -75,7 +75,7 @@ class TextConcepts(nn.Module):
 
 def halves(one: Tensor, other: Tensor) -> Tensor:
     """Two vectors as one in which both count alike."""
-    return torch.cat([F.normalize(one, dim=-1), F.normalize(other, dim=-1)], dim=-1)
+    return torch.cat([unit(one), unit(other)], dim=-1)
 
 
 def strength(head: nn.Module, features: Tensor) -> Tensor:

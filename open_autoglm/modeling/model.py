@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel, PreTrainedModel, SiglipTextConfig, SiglipTextModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
@@ -32,7 +31,7 @@ from .generation import Generator, TorchSteps
 from .heads import ImageConcepts, TextConcepts, make_head
 from .narrow_bert import NarrowBertConfig, NarrowBertModel
 from .regions import grid_boxes
-from .similarity import SIMILARITIES, Bilinear, Features, Parts
+from .similarity import SIMILARITIES, Bilinear, Features, Parts, unit
 from .text import TextEncoder
 from .vision import VisionEncoder
 
@@ -118,15 +117,15 @@ class OpenAutoGLM(PreTrainedModel):
 
     def _views(self, whole: Tensor, regions: Tensor) -> Tensor:
         """Features of the whole at each of its sizes, and of the regions, as the shared space's unit vectors."""
-        vectors = F.normalize(self.image_head(torch.cat([whole, regions], dim=1)), dim=-1)
+        vectors = unit(self.image_head(torch.cat([whole, regions], dim=1)))
         sizes = whole.shape[1]
-        middle = F.normalize(vectors[:, :sizes].mean(dim=1, keepdim=True), dim=-1)
-        around = F.normalize(vectors[:, sizes:] + self.config.region_context * middle, dim=-1)
+        middle = unit(vectors[:, :sizes].mean(dim=1, keepdim=True))
+        around = unit(vectors[:, sizes:] + self.config.region_context * middle)
         return torch.cat([middle, around], dim=1)
 
     def get_text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Unit vectors [B, projection_dim] of sentences, token ids and mask [B, T]."""
-        return F.normalize(self.text_head(self.text(input_ids, attention_mask)), dim=-1)
+        return unit(self.text_head(self.text(input_ids, attention_mask)))
 
     def image_side(self, pixel_values: Tensor) -> Features:
         """Pictures as ``similarity`` compares them, in float32; without regions, the whole is the only one."""
@@ -141,8 +140,7 @@ class OpenAutoGLM(PreTrainedModel):
         if not self.similarity.needs_parts:
             return Features(self.get_text_features(input_ids, attention_mask).float())
         sentences, tokens = (
-            F.normalize(self.text_head(features), dim=-1).float()
-            for features in self.text.with_tokens(input_ids, attention_mask)
+            unit(self.text_head(features)).float() for features in self.text.with_tokens(input_ids, attention_mask)
         )
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         return Features(sentences, Parts(tokens, mask.bool()))

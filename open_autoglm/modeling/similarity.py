@@ -22,6 +22,11 @@ LOWEST_COSINE = -1.0
 BLOCK_CELLS = 1 << 24
 
 
+def unit(vectors: Tensor) -> Tensor:
+    """Vectors [..., d] at length 1, zeros as they are; ``F.normalize`` is exported with an expansion in between."""
+    return vectors / vectors.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+
+
 @dataclass(frozen=True)
 class Parts:
     """Unit vectors [n, p, d] of regions or words, and which of them there are [n, p], bool."""

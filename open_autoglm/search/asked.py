@@ -20,6 +20,8 @@ from ..errors import SettingError, TextError
 if TYPE_CHECKING:
     from ..runtime.images import ImageSource
 
+Floats = NDArray[np.float32]
+
 MOST_TEXTS = 16
 HEAVIEST = 100.0
 
@@ -62,6 +64,24 @@ def asked(text: str | Mapping[str, float] | None, image: ImageSource | None, lik
     if like is None and image is None and not any(weight > 0 for weight in weights.values()):
         raise SettingError("The search says only what is not wanted: give a text with a weight above 0, or a picture.")
     return Asked(tuple(weights), tuple(weights.values()), image, like)
+
+
+def vectors_asked(vectors: object, dimension: int) -> Floats:
+    """The vectors [q, d] to look for, at length 1. SettingError where they are no such numbers or have no direction."""
+    try:
+        given = np.asarray(vectors, np.float32)
+    except (TypeError, ValueError):
+        given = np.empty(0, np.float32)
+    if given.ndim != 2 or given.shape[1] != dimension:
+        raise SettingError(
+            f"Vectors to look for are numbers of the shape [queries, {dimension}] in this index, not "
+            f"{list(given.shape) if given.size else type(vectors).__name__}."
+        )
+    lengths = np.sqrt(np.einsum("qd,qd->q", given, given))
+    if not (lengths > 0).all() or not np.isfinite(lengths).all():
+        raise SettingError("A vector to look for has what is no number, or no direction: all of its numbers are 0.")
+    unit: Floats = given / lengths[:, None]
+    return unit
 
 
 def _text(given: object) -> str:

@@ -5,7 +5,7 @@ It knows vectors and ids; it knows nothing about where they are stored or what t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,3 +104,12 @@ def best(ids: Ids, scores: Floats, k: int, floor: float = -np.inf) -> Ranked:
         ranked, ids = ranked[near], ids[near]
     order = np.lexsort((ids, -ranked))[:k]
     return list(zip(ids[order].tolist(), ranked[order].tolist(), strict=True))
+
+
+def as_arrays(found: Sequence[Ranked], k: int) -> tuple[Ids, Floats]:
+    """The ids [q, k] and scores [q, k] of what was found for each query; -1 and -inf where there are fewer."""
+    ids, scores = np.full((len(found), k), -1, np.int64), np.full((len(found), k), -np.inf, np.float32)
+    for row, ranked in enumerate(found):
+        if ranked:
+            ids[row, : len(ranked)], scores[row, : len(ranked)] = zip(*ranked, strict=True)
+    return ids, scores

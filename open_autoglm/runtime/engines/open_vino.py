@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from open_autoglm.bundle import Bundle, Graph
 from open_autoglm.errors import EXTRAS, BundleError, MissingExtra
 
+from .joined import taken_apart
 from .session import Arrays, first_line, shared_weights
 
 EXTRA = "openvino"
@@ -92,7 +93,7 @@ def settings(threads: int) -> dict[str, Any]:
 
 
 def whole(bundle: Bundle, graph: Graph) -> bytes:
-    """The graph's file with its weights put in."""
+    """The graph's file with its weights put in, in steps of the standard."""
     import onnx
 
     proto = onnx.load(str(bundle.path / graph.file), load_external_data=False)
@@ -101,7 +102,7 @@ def whole(bundle: Bundle, graph: Graph) -> bytes:
         if initializer.name in shared:
             filled = onnx.numpy_helper.from_array(shared.pop(initializer.name), initializer.name)
             initializer.CopyFrom(filled)
-    content: bytes = proto.SerializeToString()
+    content: bytes = taken_apart(proto).SerializeToString()
     return content
 
 

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from ...errors import IndexStoreError, PictureNotFound, SettingError
 from ...runtime.similarity import Queries
-from ..asked import asked
+from ..asked import asked, vectors_asked
 from ..comparing import by_picture, by_sentences, word_matches
-from ..exact import SCORE_DIGITS
-from ..index import Index, whole_number
+from ..exact import SCORE_DIGITS, as_arrays
+from ..index import Index, how_many, whole_number
 from ..owner import check_query, check_space
 from ..records import Hit, Record, WordMatch, shown_path
 from ..rows import FileState, path_columns, state_columns
@@ -71,10 +71,7 @@ class InPlace(Index):
         written: bool = False,
     ) -> list[Hit]:
         """As ``Index.search``, but for what needs an index: ``rerank``, ``written``, and a picture with a text."""
-        wanted = asked(text, image, like)
-        k = whole_number("k, the number of pictures wanted,", k)
-        if k < 1:
-            raise SettingError(f"k, the number of pictures wanted, must be at least 1, not {k}.")
+        wanted, k = asked(text, image, like), how_many(k)
         if rerank:
             raise SettingError("Pictures of a dataset cannot be looked at twice: make an index of it first.")
         if written or (wanted.texts and wanted.image is not None):
@@ -107,6 +104,13 @@ class InPlace(Index):
             Hit(id, shown_path(rows[id].key), value, json.loads(rows[id].metadata), matches.get(id, ()))
             for id, value in found
         ]
+
+    def nearest(self, vectors: Floats, k: int = 10, *, where: str | None = None) -> tuple[Ids, Floats]:
+        """As ``Index.nearest``; every picture is compared."""
+        wanted, k = vectors_asked(vectors, self._dataset.facts.dimension), how_many(k)
+        among = None if where is None else self._matching(where)
+        scores = (by_picture(vector).score for vector in wanted)
+        return as_arrays([best(self._dataset.vectors(), score, k, among, -np.inf) for score in scores], k)
 
     def get(self, id: int) -> Record:
         """The record of a picture. PictureNotFound for an unknown id."""
