@@ -1,4 +1,4 @@
-"""Two ways to answer a question about a photo with one bundle: this runtime, and the bundle's model in torch."""
+"""Ways to answer a question about a photo with one bundle: this runtime, in float and in int8, and torch."""
 
 from __future__ import annotations
 
@@ -18,18 +18,21 @@ QUESTION = "What is this?"
 
 
 def sides(bundle: str, photo: Path, threads: int) -> dict[str, Ask]:
-    """By name, what answers a question about a 640 x 480 JPEG from its bytes, the likeliest answer each."""
+    """By name, what answers a question about a 640 x 480 JPEG from its bytes; in int8 where the bundle has it."""
     opened = io.BytesIO()
     with Image.open(photo) as picture:
         picture.convert("RGB").resize((640, 480)).save(opened, "JPEG", quality=90)
     data = opened.getvalue()
-    model = load(bundle, threads=threads)
+    model = load(bundle, precision="fp32", threads=threads)
+    usual = load(bundle, threads=threads)
     torch_model = OpenAutoGLM.from_pretrained(bundle).eval()
     processor = OpenAutoGLMProcessor.from_pretrained(bundle)
 
     def runtime() -> str:
-        answer = model.ask(data, QUESTION)
-        return answer.text or ""
+        return model.ask(data, QUESTION).text or ""
+
+    def int8() -> str:
+        return usual.ask(data, QUESTION).text or ""
 
     @torch.no_grad()
     def eager() -> str:
@@ -44,4 +47,5 @@ def sides(bundle: str, photo: Path, threads: int) -> dict[str, Ask]:
         best = int(chances.argmax())
         return torch_model.answers[best] if float(chances[best]) >= model.fusion.least else ""
 
-    return {"runtime": runtime, "torch": eager}
+    quantised = any("int8" in graphs for graphs in usual.bundle.manifest.graphs.values())
+    return {"runtime": runtime, **({"int8": int8} if quantised else {}), "torch": eager}

@@ -1,6 +1,7 @@
 """How long an answer takes: one question about a 640 x 480 photo, torch-free and in torch eager, with one bundle.
 
-The sides alternate in one process, with the same number of threads; figures are medians.
+``runtime`` is in float; ``int8`` is measured where the bundle has such graphs (``scripts/quantise_bundle.py``). The
+sides alternate in one process, with the same number of threads; figures are medians.
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ def asking_figures(bundle: str, threads: int, rounds: int) -> dict[str, float]:
         raise SystemExit(f"The sides answer differently: {said}.")
     seconds = alternated(sides, rounds)
     figures = {f"ask_{name}_p50_ms": 1000 * value for name, value in seconds.items()}
-    return figures | {"ask_times_faster": seconds["torch"] / seconds["runtime"]}
+    figures["ask_times_faster"] = seconds["torch"] / seconds["runtime"]
+    if "int8" in seconds:
+        figures["ask_int8_times_faster"] = seconds["torch"] / seconds["int8"]
+    return figures
 
 
 def alternated(sides: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
