@@ -20,6 +20,7 @@ from _record import record
 import open_autoglm
 
 BUNDLE = "runs/grocery-questions/bundle"
+REST = 0.05  # seconds before each side, so that no threads of the one before are still waiting awake
 PHOTO = Path("samples/grocery/banana.jpg")
 
 
@@ -57,6 +58,7 @@ def alternated(sides: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str,
     measured: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds):
         for name, side in sides.items():
+            time.sleep(REST)
             began = time.perf_counter()
             side()
             measured[name].append(time.perf_counter() - began)
