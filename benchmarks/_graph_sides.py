@@ -27,15 +27,27 @@ class Side(Protocol):
 
     def ask(self, number: int, query: Floats, effort: int) -> Found: ...
 
+    def ask_all(self, first: int, queries: Floats, effort: int) -> list[Found]:
+        """Several at once, on one thread; ``first`` is the number of the first."""
+        ...
+
     def bytes(self) -> int:
         """What it takes on the disk."""
         ...
 
 
 class Built:
-    """Notes how long the making of a graph takes, without the storing of pictures."""
+    """Notes how long the making of a graph takes, without the storing of pictures; asks one by one."""
 
     build_s = 0.0
+
+    def ask(self, number: int, query: Floats, effort: int) -> Found:
+        """As ``Side``."""
+        raise NotImplementedError
+
+    def ask_all(self, first: int, queries: Floats, effort: int) -> list[Found]:
+        """As ``Side``."""
+        return [self.ask(number, query, effort) for number, query in enumerate(queries, first)]
 
     @contextmanager
     def building(self) -> Iterator[None]:
@@ -82,7 +94,10 @@ class OursBare(Ours):
     """The same index asked as graphs are: a vector for ids and scores, without texts and records."""
 
     def ask(self, number: int, query: Floats, effort: int) -> Found:
-        return [int(id) - 1 for id in self._opened(effort).nearest(query[None], K)[0][0]]
+        return self.ask_all(number, query[None], effort)[0]
+
+    def ask_all(self, first: int, queries: Floats, effort: int) -> list[Found]:
+        return (self._opened(effort).nearest(queries, K)[0] - 1).tolist()
 
 
 class Faiss(Built):
@@ -114,6 +129,10 @@ class Faiss(Built):
         self.parameters.efSearch = effort
         return self.index.search(query[None], K, params=self.parameters)[1][0].tolist()
 
+    def ask_all(self, first: int, queries: Floats, effort: int) -> list[Found]:
+        self.parameters.efSearch = effort
+        return self.index.search(queries, K, params=self.parameters)[1].tolist()
+
     def bytes(self) -> int:
         return self.file.stat().st_size
 
@@ -135,6 +154,10 @@ class Usearch(Built):
     def ask(self, number: int, query: Floats, effort: int) -> Found:
         self.index.expansion_search = effort
         return self.index.search(query, K, threads=1).keys.tolist()
+
+    def ask_all(self, first: int, queries: Floats, effort: int) -> list[Found]:
+        self.index.expansion_search = effort
+        return self.index.search(queries, K, threads=1).keys.tolist()
 
     def bytes(self) -> int:
         return self.file.stat().st_size
@@ -158,6 +181,10 @@ class Hnswlib(Built):
     def ask(self, number: int, query: Floats, effort: int) -> Found:
         self.index.set_ef(max(effort, K))
         return self.index.knn_query(query, K, num_threads=1)[0][0].tolist()
+
+    def ask_all(self, first: int, queries: Floats, effort: int) -> list[Found]:
+        self.index.set_ef(max(effort, K))
+        return self.index.knn_query(queries, K, num_threads=1)[0].tolist()
 
     def bytes(self) -> int:
         return self.file.stat().st_size

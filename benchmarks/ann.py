@@ -2,7 +2,7 @@
 
 Queries come from elsewhere than the pictures, as texts do, and have one thread each; ours is asked through the public
 index: ``ours`` searches, records included, ``ours_bare`` asks for ids and scores alone, as graphs give them.
-``beside_``: at equal recall, all sides in one process and asked in turns.
+``beside_``: at equal recall, all sides in one process and asked in turns; ``together``: a hundred at once.
 """
 
 from __future__ import annotations
@@ -102,6 +102,10 @@ def measure(names: Sequence[str], folder: Path, threads: int, asked: int) -> dic
             figures[f"{label}_per_s"] = float(np.median([len(part) / sum(part) for part in times]))
             figures[f"{label}_p95_ms"] = 1000 * float(np.percentile(np.concatenate(times), 95))
             figures[f"{label}_effort"] = efforts[name][share]
+        together = {name: partial(made[name].ask_all, effort=efforts[name][share]) for name in able}
+        for name, times in in_parts(together, queries, asked).items():
+            size = asked // ROUNDS
+            figures[f"{name}_at_{round(100 * share)}_together_per_s"] = float(np.median([size / one for one in times]))
     return figures | (as_opened(folder, queries, best, asked) if names == ["ours"] else {})
 
 
@@ -131,6 +135,20 @@ def in_turns(
                 found.append(ask(number, queries[number]))
                 times.append(time.perf_counter() - before)
             done[name][0].append(times)
+    return done
+
+
+def in_parts(
+    sides: Mapping[str, Callable[..., list[list[int]]]], queries: Floats, asked: int
+) -> dict[str, list[float]]:
+    """Seconds of each part of the queries, asked at once; before a side is timed it answers a few."""
+    done: dict[str, list[float]] = {name: [] for name in sides}
+    for start in range(TUNING, TUNING + asked, asked // ROUNDS):
+        for name, ask in sides.items():
+            ask(0, queries[:20])
+            before = time.perf_counter()
+            ask(start, queries[start : start + asked // ROUNDS])
+            done[name].append(time.perf_counter() - before)
     return done
 
 
@@ -181,12 +199,12 @@ def resident() -> float:
 
 def show(sides: list[str], figures: dict[str, float]) -> None:
     """The table: a line a side."""
-    at = [f"at_{round(100 * share)}_{what}" for share in RECALLS for what in ("per_s", "p95_ms")]
+    at = [f"at_{round(100 * share)}_{what}" for share in RECALLS for what in ("per_s", "together_per_s", "p95_ms")]
     columns = ["build_s", "bytes_a_vector", *at]
-    print(f"\n{'':<12}" + "".join(f"{column:>16}" for column in columns))
+    print(f"\n{'':<12}" + "".join(f"{column:>21}" for column in columns))
     for side in sides:
         values = [figures.get(f"{side}_{column}") for column in columns]
-        print(f"{side:<12}" + "".join(f"{'-' if value is None else format(value, '.4g'):>16}" for value in values))
+        print(f"{side:<12}" + "".join(f"{'-' if value is None else format(value, '.4g'):>21}" for value in values))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..runtime.similarity import bounded
 from .comparing import Comparison
 from .exact import Ranked, best
 from .graph import Width
@@ -83,6 +84,26 @@ class Frozen:
         if rows is None:
             return self.exactly(comparison, k, mask, floor)
         return best(self.ids[rows], comparison.score(self._compared(comparison, rows)), k, floor)
+
+    def nearest(self, vectors: Floats, k: int, searching: int | None = None) -> list[Ranked] | None:
+        """For each of unit vectors [q, d] what ``search`` finds among wholes without a mask, in steps for many at once.
+
+        None where that is no short way: the graph would see too little, or has equal pictures.
+        """
+        wanted = k + SPARE
+        held = max(searching or self.width.searching, wanted)
+        if len(self) <= max(FEW, 8 * wanted, held * GRAPH_COST):
+            return None
+        found, size = list[Ranked](), max(1, COMPARED_AT_ONCE // wanted)
+        for start in range(0, len(vectors), size):
+            part = vectors[start : start + size]
+            rows = self._wholes.near_all(part, wanted, held)
+            if rows is None:
+                return None
+            near = self._vectors[rows, 0].astype(np.float32)
+            cosines = bounded(np.einsum("qd,qwd->qw", part, near))
+            found += [best(self.ids[row], one, k) for row, one in zip(rows, cosines, strict=True)]
+        return found
 
     def likely(self, comparison: Comparison, count: int) -> Ids:
         """The ids of about the ``count`` best of all that were frozen."""

@@ -113,6 +113,13 @@ class Graph:
         parameters.efSearch = min(searching, len(self))  # for more faiss looks for room that it never fills
         return self._ask(self._index, vector, count, parameters, allowed)
 
+    def near_all(self, vectors: Floats, searching: int) -> Nodes:
+        """The nodes [q, n] nearest to vectors [q, d], best first, on as many cores as faiss may use; -1 beyond all."""
+        parameters = self._faiss.SearchParametersHNSW()
+        parameters.efSearch = held = min(searching, len(self))
+        found: Nodes = self._index.search(vectors, held, params=parameters)[1]
+        return found
+
     def scan(self, vector: Floats, count: int, allowed: Bytes | None = None) -> Nodes:
         """The same, with every allowed node compared."""
         return self._ask(self._codes, vector, count, self._faiss.SearchParameters(), allowed)

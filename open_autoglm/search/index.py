@@ -24,7 +24,7 @@ from .asked import Asked, asked, vectors_asked
 from .building import build
 from .comparing import Comparison, by_picture, word_matches
 from .duplicates import THRESHOLD, Duplicates, check_threshold, grouped
-from .exact import as_arrays
+from .exact import Ranked, as_arrays
 from .facts import Facts
 from .frozen import FILE
 from .gone import refuse_emptied
@@ -50,6 +50,7 @@ Floats = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
 IN_PLACE = "lance://"
+ASKED_AT_ONCE = 128  # vectors that are looked for in one turn
 LIKELY = 512  # pictures that a filter is tried on before it is on all
 
 
@@ -258,13 +259,15 @@ class Index:
         a direction or with what is no number, and where ``k`` is not positive; FilterError.
         """
         wanted, k = vectors_asked(vectors, self._store.dimension), how_many(k)
-        found = []
-        for vector in wanted:
-            comparison = by_picture(vector)
-            among = None if where is None else self._among(where, comparison, k)
+        among = None if where is None else self._passing.all(where)
+        found = list[Ranked]()
+        for start in range(0, len(wanted), ASKED_AT_ONCE):  # other searches have their turn in between
+            part = wanted[start : start + ASKED_AT_ONCE]
             with self._searching:
                 self._pictures.refresh(self._store.version())
-                found.append(self._nearest(comparison, k, among))
+                found += self._pictures.nearest(part, k, among, self._effort)
+                for vector in part:
+                    self._upkeep.asked(by_picture(vector))
         return as_arrays(found, k)
 
     def duplicates(

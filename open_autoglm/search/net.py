@@ -59,6 +59,13 @@ class Net:
         bits = mask.bits(self) if mask is not None and selecting else None
         return self._rows(self._graph.near(probe, searching, searching, bits), wanted, mask)
 
+    def near_all(self, probes: Floats, wanted: int, searching: int) -> Rows | None:
+        """About the nearest ``wanted`` rows [q, wanted] to vectors [q, d]; None where that takes one search each."""
+        if not self._plain:
+            return None
+        nodes = self._graph.near_all(probes, searching)[:, :wanted]
+        return self._members[nodes].astype(np.int64) if nodes.shape[1] == wanted and (nodes >= 0).all() else None
+
     def scan(self, probe: Floats, wanted: int, mask: Mask | None) -> Rows:
         """The same, with every allowed node compared."""
         bits = None if mask is None else mask.bits(self)

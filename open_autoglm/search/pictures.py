@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from . import graph
 from .building import tokens
-from .comparing import Comparison
+from .comparing import Comparison, by_picture
 from .exact import ExactSearch, Ranked
 from .frozen import FILE, Frozen, top
 from .net import Mask
@@ -124,6 +124,18 @@ class Pictures:
             mask = Mask(rows if mask is None else rows & mask.rows)
         mapped = self.frozen.search(comparison, k, mask, floor, effort)
         return top(found + mapped, k) if found else mapped
+
+    def nearest(self, vectors: Floats, k: int, among: Ids | None, effort: int | None = None) -> list[Ranked]:
+        """For each of unit vectors [q, d] what ``search`` finds when it compares wholes, without a floor."""
+        together = None
+        if self.frozen is not None and self._living is None and among is None:
+            together = self.frozen.nearest(vectors, k, effort)
+        if together is None:
+            return [self.search(by_picture(vector), k, among, -np.inf, effort) for vector in vectors]
+        if not self._newer:
+            return together
+        newer = (self._newer.search(by_picture(vector).score, k) for vector in vectors)
+        return [top(more + found, k) for more, found in zip(newer, together, strict=True)]
 
     def _row(self, id: int) -> int | None:
         if self.frozen is None:
