@@ -66,6 +66,20 @@ def test_vectors_are_looked_for_with_the_graph_of_wholes(tmp_path: Path, views: 
     assert set(few.ravel().tolist()) <= set(ids[:12])
 
 
+def test_a_query_may_reach_farther_than_the_numbers_of_any_picture(tmp_path: Path) -> None:
+    """The graph keeps whole numbers: a query of one large number must not be cut to their range."""
+    vectors = some_vectors(PICTURES)
+    index, ids = made(tmp_path, VectorModel(), vectors)
+    queries = np.eye(DIMENSION, dtype=np.float32)
+    assert np.abs(vectors).max() < 0.95
+    found, _ = index.nearest(queries)
+    shares = [
+        len(set(one) & set(best_of(query, vectors, ids))) / 10
+        for one, query in zip(found.tolist(), queries, strict=True)
+    ]
+    assert np.mean(shares) >= 0.9
+
+
 @pytest.mark.parametrize("share", [0.5, 0.1, 0.01, 0.001])
 @pytest.mark.parametrize("cost", [0, 40])
 def test_a_filter_never_loses_recall(

@@ -21,7 +21,7 @@ from .sections import Damaged, Sections
 Floats = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
-FORMAT = 1
+FORMAT = 2
 FILE = "vectors.map"
 WHOLES, VIEWS = "wholes", "views"
 COMPARED_AT_ONCE = 1024  # vectors, which are made float32 for it, and so few lie in the caches meanwhile

@@ -22,6 +22,7 @@ Nodes = NDArray[np.int64]
 FEATURE = "Searching with a graph"
 EXTRA = "graph"
 ABSENT = "faiss is not installed: pip install -c constraints.txt -e '.[graph]'"
+ZERO = 128  # the middle of what 8 bits can hold
 MOST_LINKS, MOST_BUILDING, MOST_SEARCHING = 64, 800, 4096
 
 
@@ -63,24 +64,28 @@ def engine() -> Any:
 
 
 class GraphBuilder:
-    """A graph in the making; vectors are kept at 8 bits a number, each dimension in a range of its own."""
+    """A graph in the making; vectors, all of length 1, are kept at 8 bits a number.
 
-    def __init__(self, dimension: int, width: Width, sample: Floats, threads: int) -> None:
+    Of such vectors the one with the highest inner product is the nearest one, and stays so when the query is stretched:
+    with one step for all numbers, distances are sums of whole numbers, which take two thirds of the time of others.
+    ``largest`` is the number farthest from 0 that most vectors stay within.
+    """
+
+    def __init__(self, dimension: int, width: Width, largest: float, threads: int) -> None:
         self._faiss = engine()
         self._faiss.omp_set_num_threads(threads)  # of the calling thread's work alone
-        kind = self._faiss.ScalarQuantizer.QT_8bit
-        self._index = self._faiss.IndexHNSWSQ(dimension, kind, width.links, self._faiss.METRIC_INNER_PRODUCT)
+        kind = self._faiss.ScalarQuantizer.QT_8bit_direct
+        self._index = self._faiss.IndexHNSWSQ(dimension, kind, width.links, self._faiss.METRIC_L2)
         self._index.hnsw.efConstruction = width.building
-        self._index.train(sample)
+        self._largest = largest
 
     def codes(self, vectors: Floats) -> Bytes:
         """Vectors [n, d] as the graph keeps them, [n, d]."""
-        codes: Bytes = self._index.storage.sa_encode(vectors)
-        return codes
+        return _steps(vectors, self._largest).astype(np.uint8)
 
     def add(self, vectors: Floats) -> None:
         """Adds vectors [n, d] as the next nodes."""
-        self._index.add(vectors)
+        self._index.add(_steps(vectors, self._largest))
 
     def write(self, write: Callable[[bytes], object]) -> None:
         """Hands out the finished graph, piece by piece."""
@@ -117,7 +122,7 @@ class Graph:
         """The nodes [q, n] nearest to vectors [q, d], best first, on as many cores as faiss may use; -1 beyond all."""
         parameters = self._faiss.SearchParametersHNSW()
         parameters.efSearch = held = min(searching, len(self))
-        found: Nodes = self._index.search(vectors, held, params=parameters)[1]
+        found: Nodes = self._index.search(_stretched(vectors), held, params=parameters)[1]
         return found
 
     def scan(self, vector: Floats, count: int, allowed: Bytes | None = None) -> Nodes:
@@ -129,5 +134,16 @@ class Graph:
             # A variable of our own: faiss keeps no reference to it.
             selector = self._faiss.IDSelectorBitmap(allowed)
             parameters.sel = selector
-        found: Nodes = index.search(vector[None], min(count, len(self)), params=parameters)[1][0]
+        found: Nodes = index.search(_stretched(vector[None]), min(count, len(self)), params=parameters)[1][0]
         return found[found >= 0]
+
+
+def _steps(vectors: Floats, largest: float | Floats) -> Floats:
+    """Numbers up to ``largest`` as whole ones of 1 to 255, 128 being 0; what is farther out is taken for those."""
+    steps: Floats = np.clip(np.rint(vectors * np.float32(ZERO - 1) / largest) + ZERO, 0, 2 * ZERO - 1)
+    return steps
+
+
+def _stretched(queries: Floats) -> Floats:
+    """Queries [q, d], each with all the steps there are for its own numbers."""
+    return _steps(queries, np.maximum(np.abs(queries).max(axis=1, keepdims=True), np.finfo(np.float32).tiny))

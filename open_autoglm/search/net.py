@@ -18,7 +18,7 @@ Halves = NDArray[np.float16]
 Rows = NDArray[np.int64]
 Bits = NDArray[np.uint8]
 
-SAMPLE = 50_000  # vectors that the range of each dimension is taken from
+SAMPLE = 50_000  # vectors that the range of numbers is taken from
 BLOCK = 4096  # vectors handled at a time: between two of them a build can be stopped
 
 
@@ -101,7 +101,8 @@ def write_net(
     flat = vectors.reshape(-1, vectors.shape[-1])
     rng = np.random.default_rng(0)
     sample = np.sort(rng.choice(len(flat), min(SAMPLE, len(flat)), replace=False))
-    builder = GraphBuilder(flat.shape[1], width, flat[sample].astype(np.float32), threads)
+    largest = float(np.abs(flat[sample]).max(initial=np.finfo(np.float16).tiny))
+    builder = GraphBuilder(flat.shape[1], width, largest, threads)
     first, node_of = _distinct(flat, builder)
     with file.section(f"{name}.members") as write:
         write(np.argsort(node_of, kind="stable").astype(np.uint32).data)
