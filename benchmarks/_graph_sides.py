@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,14 +37,14 @@ class Side(Protocol):
         ...
 
 
-class Built:
+class Built(ABC):
     """Notes how long the making of a graph takes, without the storing of pictures; asks one by one."""
 
     build_s = 0.0
 
+    @abstractmethod
     def ask(self, number: int, query: Floats, effort: int) -> Found:
         """As ``Side``."""
-        raise NotImplementedError
 
     def ask_all(self, first: int, queries: Floats, effort: int) -> list[Found]:
         """As ``Side``."""

@@ -23,10 +23,13 @@ from open_autoglm.modeling import EfficientNetLiteConfig, OpenAutoGLM, OpenAutoG
 from open_autoglm.modeling.narrow_bert import NarrowBertConfig
 from open_autoglm.runtime.engines.joined import taken_apart
 from open_autoglm.runtime.model import load
+from open_autoglm.runtime.processor import lacks_vnni
 
 SIZES = {"vocab_size": 100, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
 IDS = np.array([[5, 17, 44, 9, 61], [8, 3, 0, 0, 0]])
 MASK = (IDS > 0).astype(np.int64)
+# Without VNNI sums of products are cut off at 16 bits.
+LEAST = 0.9 if lacks_vnni() else 0.97
 TEXTS = ["a red apple on a table", "dog", "two people in the snow, seen from behind"]
 
 
@@ -78,7 +81,7 @@ def test_every_attention_among_words_becomes_one_step(text: PreTrainedConfig, he
     with torch.no_grad():
         wanted = model.text_side(torch.from_numpy(IDS), torch.from_numpy(MASK)).whole.numpy()
     assert np.allclose(outputs(proto), wanted, atol=1e-5)
-    assert cosines(outputs(made), wanted).min() > 0.97
+    assert cosines(outputs(made), wanted).min() > LEAST
     # What is told to be missing is not looked at.
     assert cosines(outputs(made, np.ones_like(MASK)), outputs(made))[1] < 0.97
 
@@ -91,7 +94,7 @@ def test_a_mask_that_says_more_than_which_words_there_are_stays_in_steps_of_its_
     with torch.no_grad():
         wanted = model.text_side(torch.from_numpy(IDS), torch.from_numpy(MASK)).whole.numpy()
     assert np.allclose(outputs(proto), wanted, atol=1e-5)
-    assert cosines(outputs(made), wanted).min() > 0.97
+    assert cosines(outputs(made), wanted).min() > LEAST
 
 
 def test_layers_that_look_at_other_words_are_not_joined() -> None:
@@ -103,7 +106,7 @@ def test_layers_that_look_at_other_words_are_not_joined() -> None:
     first.input[0] = "elsewhere"
     made = dynamic_int8(proto)
     assert operations(made)["QAttention"] == 1 and operations(made)["Softmax"] == 1
-    assert cosines(outputs(made), outputs(proto)).min() > 0.97
+    assert cosines(outputs(made), outputs(proto)).min() > LEAST
 
 
 def test_the_head_stays_in_float_and_weights_have_no_zero_points() -> None:
@@ -125,7 +128,7 @@ def test_engines_without_the_step_give_the_same() -> None:
     plain = taken_apart(inlined(bundle, bundle.graph("text", "fp32")))
     assert not plain.functions
     ours, theirs = (load(engine=engine, precision="int8") for engine in ("onnxruntime", "openvino"))
-    assert cosines(ours.embed_texts(TEXTS), theirs.embed_texts(TEXTS)).min() > 0.995
+    assert cosines(ours.embed_texts(TEXTS), theirs.embed_texts(TEXTS)).min() > (LEAST if lacks_vnni() else 0.995)
 
 
 def test_an_export_leaves_the_masks_of_the_library_as_they_were() -> None:

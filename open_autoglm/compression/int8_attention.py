@@ -55,16 +55,26 @@ def steps_back(value: Any, operations: Sequence[str]) -> list[Any]:
         if node is None or node.op_type != operation:
             raise LookupError(f"{value.name} is not made by {operation}")
         found.append(node)
-        value = next(given for given in node.inputs if given.const_value is None)
+        value = first(node, constant=False)
     return found
+
+
+def first(node: Any, constant: bool) -> Any:
+    """A node's first input that is a constant, or is none; LookupError where there is no such."""
+    for given in node.inputs:
+        if (given.const_value is not None) is constant:
+            return given
+    raise LookupError(f"{node.name} has no such input")
 
 
 def linear(value: Any) -> Linear:
     """The layer that a value comes from; LookupError where it is none."""
     add, scaled, _, product = steps_back(value, LINEAR)
+    if len(product.inputs) != 3:
+        raise LookupError("weights have zero points")
     whole, weights, zero = product.inputs
     step, weights_step = scaled.inputs[1].producer().inputs
-    return Linear((whole, step, zero), weights, weights_step, add.inputs[1])
+    return Linear((whole, step, zero), weights, weights_step, first(add, constant=True))
 
 
 def attention(query: Any, key: Any, value: Any, scale: Any, mask: Any, **_: Any) -> Attention:

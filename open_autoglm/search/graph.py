@@ -67,7 +67,7 @@ class GraphBuilder:
     """A graph in the making; vectors, all of length 1, are kept at 8 bits a number.
 
     Of such vectors the one with the highest inner product is the nearest one, and stays so when the query is stretched:
-    with one step for all numbers, distances are sums of whole numbers, two thirds of the work of others.
+    with one step for all numbers, distances are sums of whole numbers, which are quickly added up.
     ``largest`` is the number farthest from 0 that most vectors stay within.
     """
 
