@@ -25,6 +25,7 @@ from _index_parts import best_rows, recall
 from _record import record
 from _vectors import Floats, World
 
+from open_autoglm.runtime.heap import give_back
 from open_autoglm.search.frozen import FILE
 
 DIMENSION = 512
@@ -85,7 +86,8 @@ def write_vectors(folder: Path, count: int, queries: int) -> None:
 
 
 def measure(names: Sequence[str], folder: Path, threads: int, asked: int) -> dict[str, float]:
-    """The figures of sides; of recalls that one does not reach there are none."""
+    """The figures of sides; of recalls that one does not reach there are none. Memory is handled as by ``autoglm``."""
+    give_back()
     vectors = np.load(folder / "vectors.npy", mmap_mode="r")
     queries, best = np.load(folder / "queries.npy"), np.load(folder / "best.npy")
     made = {name: SIDES[name](folder, vectors, queries, threads) for name in names}

@@ -15,6 +15,7 @@ from index_parts import DIMENSION, environment
 from open_autoglm.errors import SettingError
 from open_autoglm.search import Index, frozen
 from open_autoglm.search.comparing import by_picture
+from open_autoglm.search.halves import as_floats
 from open_autoglm.search.rows import Content, FileState
 
 pytestmark = pytest.mark.usefixtures("small_graphs")
@@ -64,6 +65,17 @@ def test_vectors_are_looked_for_with_the_graph_of_wholes(tmp_path: Path, views: 
     assert cosines[:, 0] == pytest.approx(1, abs=1e-3) and (np.diff(cosines) <= 0).all()
     few, _ = index.nearest(queries, where="number < 12")
     assert set(few.ravel().tolist()) <= set(ids[:12])
+    newer = fill(index, vectors[:300:100], start=PICTURES)
+    more, higher = index.nearest(queries[:3])
+    assert more[:, :2].tolist() == [[older, new] for older, new in zip(ids[:300:100], newer, strict=True)]
+    assert higher[:, 2:].tolist() == cosines[:3, 1:-1].tolist()
+
+
+def test_halves_become_the_same_floats() -> None:
+    every = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    finite = every[np.isfinite(every)].reshape(-1, 2, 16)
+    assert np.array_equal(as_floats(finite).view(np.uint32), finite.astype(np.float32).view(np.uint32))
+    assert as_floats(finite[::3, 1]).tolist() == finite[::3, 1].tolist()
 
 
 def test_a_query_may_reach_farther_than_the_numbers_of_any_picture(tmp_path: Path) -> None:

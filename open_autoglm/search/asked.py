@@ -78,7 +78,7 @@ def vectors_asked(vectors: object, dimension: int) -> Floats:
             f"{list(given.shape) if given.size else type(vectors).__name__}."
         )
     lengths = np.sqrt(np.einsum("qd,qd->q", given, given))
-    if not (lengths > 0).all() or not np.isfinite(lengths).all():
+    if not ((lengths > 0) & (lengths < np.inf)).all():
         raise SettingError("A vector to look for has what is no number, or no direction: all of its numbers are 0.")
     unit: Floats = given / lengths[:, None]
     return unit

@@ -15,7 +15,7 @@ Ids = NDArray[np.int64]
 Ranked = list[tuple[int, float]]
 
 GROWTH = 1.25
-FEW = 64
+FEW = 256  # that are sorted whole, which takes no longer
 # Equal vectors may score a last bit apart depending on their row: rounding keeps the order of twins stable.
 SCORE_DIGITS = 6
 
@@ -93,17 +93,24 @@ class ExactSearch:
 def best(ids: Ids, scores: Floats, k: int, floor: float = -np.inf) -> Ranked:
     """The ``k`` best (id, score) of ids [n] and scores [n], none below ``floor``, equal scores by id."""
     ranked = scores.astype(np.float64).round(SCORE_DIGITS)
-    if len(ranked) <= FEW:  # what takes numpy longer to begin than to do
-        pairs = ((id, score) for id, score in zip(ids.tolist(), ranked.tolist(), strict=True) if score >= floor)
-        return sorted(pairs, key=lambda one: (-one[1], one[0]))[:k]
-    allowed = ranked >= floor
-    ranked, ids = ranked[allowed], ids[allowed]
-    if k < len(ranked):
-        # Everything that ties with the k-th stays in until the order by id decides.
-        near = ranked >= np.partition(ranked, len(ranked) - k)[len(ranked) - k]
-        ranked, ids = ranked[near], ids[near]
+    if len(ranked) > FEW:
+        allowed = ranked >= floor
+        ranked, ids = ranked[allowed], ids[allowed]
+        if k < len(ranked):
+            # Everything that ties with the k-th stays in until the order by id decides.
+            near = ranked >= np.partition(ranked, len(ranked) - k)[len(ranked) - k]
+            ranked, ids = ranked[near], ids[near]
     order = np.lexsort((ids, -ranked))[:k]
-    return list(zip(ids[order].tolist(), ranked[order].tolist(), strict=True))
+    found = zip(ids[order].tolist(), ranked[order].tolist(), strict=True)
+    return [(id, score) for id, score in found if score >= floor]
+
+
+def best_of_each(ids: Ids, scores: Floats, k: int) -> tuple[Ids, Floats]:
+    """The ``k`` best of each row of ids [q, n] by scores [q, n], equal scores by id; ``n`` is at least ``k``."""
+    ranked = scores.round(SCORE_DIGITS)
+    order = np.lexsort((ids, -ranked))[:, :k]
+    rows = np.arange(len(ids))[:, None]
+    return ids[rows, order], ranked[rows, order]
 
 
 def as_arrays(found: Sequence[Ranked], k: int) -> tuple[Ids, Floats]:

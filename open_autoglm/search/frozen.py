@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from ..runtime.similarity import bounded
 from .comparing import Comparison
-from .exact import Ranked, best
+from .exact import Ranked, best, best_of_each
 from .graph import Width
+from .halves import as_floats
 from .net import Mask, Net, Rows
 from .sections import Damaged, Sections
 
@@ -29,7 +30,7 @@ FEW = 4096  # vectors that are compared at once rather than asked of a graph
 # Comparing one node on the way through a graph costs as much as so many of them in a row.
 GRAPH_COST = 40
 SPARSE = 0.9  # a mask that excludes more is given to the graph
-SPARE = 16  # nodes looked at beyond what is wanted, for what 8 bits put in a wrong order
+SPARE = 8  # nodes looked at beyond what is wanted, for what 8 bits put in a wrong order
 
 
 class Frozen:
@@ -70,7 +71,7 @@ class Frozen:
 
     def views(self, rows: Rows) -> Floats:
         """The vectors [k, views, d] of rows [k]."""
-        return self._vectors[rows].astype(np.float32)
+        return as_floats(self._vectors[rows])
 
     def search(
         self, comparison: Comparison, k: int, mask: Mask | None, floor: float, searching: int | None = None
@@ -85,25 +86,27 @@ class Frozen:
             return self.exactly(comparison, k, mask, floor)
         return best(self.ids[rows], comparison.score(self._compared(comparison, rows)), k, floor)
 
-    def nearest(self, vectors: Floats, k: int, searching: int | None = None) -> list[Ranked] | None:
-        """For each of unit vectors [q, d] what ``search`` finds among wholes without a mask, in steps for many at once.
+    def nearest(self, vectors: Floats, k: int, searching: int | None = None) -> tuple[Ids, Floats] | None:
+        """For unit vectors [q, d] what ``search`` finds among wholes without a mask, in steps for many at once.
 
-        None where that is no short way: the graph would see too little, or has equal pictures.
+        Ids [q, k] and cosines [q, k]. None where that is no short way: the graph would see too little, or has equal
+        pictures.
         """
         wanted = k + SPARE
         held = max(searching or self.width.searching, wanted)
         if len(self) <= max(FEW, 8 * wanted, held * GRAPH_COST):
             return None
-        found, size = list[Ranked](), max(1, COMPARED_AT_ONCE // wanted)
+        ids, cosines = np.empty((len(vectors), k), np.int64), np.empty((len(vectors), k), np.float32)
+        size = max(1, COMPARED_AT_ONCE // wanted)
         for start in range(0, len(vectors), size):
             part = vectors[start : start + size]
             rows = self._wholes.near_all(part, wanted, held)
             if rows is None:
                 return None
-            near = self._vectors[rows, 0].astype(np.float32)
-            cosines = bounded(np.einsum("qd,qwd->qw", part, near))
-            found += [best(self.ids[row], one, k) for row, one in zip(rows, cosines, strict=True)]
-        return found
+            near = as_floats(self._vectors[rows, 0])
+            scores = bounded(np.matmul(near, part[:, :, None])[:, :, 0])
+            ids[start : start + size], cosines[start : start + size] = best_of_each(self.ids[rows], scores, k)
+        return ids, cosines
 
     def likely(self, comparison: Comparison, count: int) -> Ids:
         """The ids of about the ``count`` best of all that were frozen."""
@@ -128,7 +131,7 @@ class Frozen:
     def _compared(self, comparison: Comparison, rows: Rows) -> Floats:
         # take() is quicker, but would first copy the wholes of all pictures to lie beside each other.
         views = self._vectors[rows, :1] if comparison.wholes else self._vectors.take(rows, axis=0)
-        return views.astype(np.float32)
+        return as_floats(views)
 
     def _candidates(self, comparison: Comparison, k: int, mask: Mask | None, searching: int) -> Rows | None:
         """Rows among which the ``k`` best are, or None where all are to be compared."""

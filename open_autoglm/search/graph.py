@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -22,7 +23,9 @@ Nodes = NDArray[np.int64]
 FEATURE = "Searching with a graph"
 EXTRA = "graph"
 ABSENT = "faiss is not installed: pip install -c constraints.txt -e '.[graph]'"
+KEPT = 16  # settings of searches, which take as long to make as a short search's first steps
 ZERO = 128  # the middle of what 8 bits can hold
+SMALLEST = np.finfo(np.float32).tiny
 MOST_LINKS, MOST_BUILDING, MOST_SEARCHING = 64, 800, 4096
 
 
@@ -81,11 +84,15 @@ class GraphBuilder:
 
     def codes(self, vectors: Floats) -> Bytes:
         """Vectors [n, d] as the graph keeps them, [n, d]."""
-        return _steps(vectors, self._largest).astype(np.uint8)
+        return self._kept(vectors).astype(np.uint8)
 
     def add(self, vectors: Floats) -> None:
         """Adds vectors [n, d] as the next nodes."""
-        self._index.add(_steps(vectors, self._largest))
+        self._index.add(self._kept(vectors))
+
+    def _kept(self, vectors: Floats) -> Floats:
+        """Vectors in steps; what is farther out than the largest is taken for the last of them."""
+        return np.clip(_steps(vectors, self._largest), 0, 2 * ZERO - 1)
 
     def write(self, write: Callable[[bytes], object]) -> None:
         """Hands out the finished graph, piece by piece."""
@@ -105,6 +112,7 @@ class Graph:
         self._index = self._faiss.read_index(self._reader)
         self._codes = self._faiss.downcast_index(self._index.storage)
         self._count = int(self._index.ntotal)
+        self._holding = lru_cache(KEPT)(self._parameters)  # faiss only reads them
 
     def __len__(self) -> int:
         return self._count
@@ -114,20 +122,23 @@ class Graph:
 
         ``searching`` nodes are held in view. ``allowed`` has a bit a node, lowest first: the only ones that are found.
         """
-        parameters = self._faiss.SearchParametersHNSW()
-        parameters.efSearch = min(searching, len(self))  # for more faiss looks for room that it never fills
+        parameters = self._holding(searching) if allowed is None else self._parameters(searching)
         return self._ask(self._index, vector, count, parameters, allowed)
 
     def near_all(self, vectors: Floats, searching: int) -> Nodes:
         """The nodes [q, n] nearest to vectors [q, d], best first, on as many cores as faiss may use; -1 beyond all."""
-        parameters = self._faiss.SearchParametersHNSW()
-        parameters.efSearch = held = min(searching, len(self))
-        found: Nodes = self._index.search(_stretched(vectors), held, params=parameters)[1]
+        parameters = self._holding(searching)
+        found: Nodes = self._index.search(_stretched(vectors), parameters.efSearch, params=parameters)[1]
         return found
 
     def scan(self, vector: Floats, count: int, allowed: Bytes | None = None) -> Nodes:
         """The same, with every allowed node compared."""
         return self._ask(self._codes, vector, count, self._faiss.SearchParameters(), allowed)
+
+    def _parameters(self, searching: int) -> Any:
+        parameters = self._faiss.SearchParametersHNSW()
+        parameters.efSearch = min(searching, len(self))  # for more faiss looks for room that it never fills
+        return parameters
 
     def _ask(self, index: Any, vector: Floats, count: int, parameters: Any, allowed: Bytes | None) -> Nodes:
         if allowed is not None:
@@ -139,11 +150,12 @@ class Graph:
 
 
 def _steps(vectors: Floats, largest: float | Floats) -> Floats:
-    """Numbers up to ``largest`` as whole ones of 1 to 255, 128 being 0; what is farther out is taken for those."""
-    steps: Floats = np.clip(np.rint(vectors * np.float32(ZERO - 1) / largest) + ZERO, 0, 2 * ZERO - 1)
+    """Numbers up to ``largest`` as whole ones of 1 to 255, 128 being 0."""
+    steps: Floats = np.rint(vectors * (np.float32(ZERO - 1) / largest))
+    steps += ZERO
     return steps
 
 
 def _stretched(queries: Floats) -> Floats:
     """Queries [q, d], each with all the steps there are for its own numbers."""
-    return _steps(queries, np.maximum(np.abs(queries).max(axis=1, keepdims=True), np.finfo(np.float32).tiny))
+    return _steps(queries, np.maximum(np.abs(queries).max(axis=1, keepdims=True), SMALLEST))

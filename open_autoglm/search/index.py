@@ -24,7 +24,6 @@ from .asked import Asked, asked, vectors_asked
 from .building import build
 from .comparing import Comparison, by_picture, word_matches
 from .duplicates import THRESHOLD, Duplicates, check_threshold, grouped
-from .exact import Ranked, as_arrays
 from .facts import Facts
 from .frozen import FILE
 from .gone import refuse_emptied
@@ -260,15 +259,15 @@ class Index:
         """
         wanted, k = vectors_asked(vectors, self._store.dimension), how_many(k)
         among = None if where is None else self._passing.all(where)
-        found = list[Ranked]()
+        ids, cosines = np.empty((len(wanted), k), np.int64), np.empty((len(wanted), k), np.float32)
         for start in range(0, len(wanted), ASKED_AT_ONCE):  # other searches have their turn in between
-            part = wanted[start : start + ASKED_AT_ONCE]
+            rows = slice(start, start + ASKED_AT_ONCE)
             with self._searching:
                 self._pictures.refresh(self._store.version())
-                found += self._pictures.nearest(part, k, among, self._effort)
-                for vector in part:
+                ids[rows], cosines[rows] = self._pictures.nearest(wanted[rows], k, among, self._effort)
+                for vector in wanted[rows]:
                     self._upkeep.asked(by_picture(vector))
-        return as_arrays(found, k)
+        return ids, cosines
 
     def duplicates(
         self,

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .graph import Graph, GraphBuilder, Width
+from .halves import Halves, as_floats
 from .sections import Sections, SectionWriter
 
 Floats = NDArray[np.float32]
-Halves = NDArray[np.float16]
 Rows = NDArray[np.int64]
 Bits = NDArray[np.uint8]
 
@@ -45,7 +45,7 @@ class Net:
         self._graph = Graph(sections[f"{name}.graph"])
         self._members = sections[f"{name}.members"].view(np.uint32)
         self._starts = sections[f"{name}.starts"].view(np.int64)
-        self._plain = views == 1 and len(self._graph) == len(self._members)  # no node stands for two
+        self._plain = views == 1 and len(self._graph) == len(self._members)  # no two are equal: a node is a row
 
     def __len__(self) -> int:
         return len(self._graph)
@@ -64,7 +64,7 @@ class Net:
         if not self._plain:
             return None
         nodes = self._graph.near_all(probes, searching)[:, :wanted]
-        return self._members[nodes].astype(np.int64) if nodes.shape[1] == wanted and (nodes >= 0).all() else None
+        return nodes if nodes.shape[1] == wanted and nodes.min() >= 0 else None
 
     def scan(self, probe: Floats, wanted: int, mask: Mask | None) -> Rows:
         """The same, with every allowed node compared."""
@@ -78,8 +78,7 @@ class Net:
 
     def _rows(self, nodes: Rows, wanted: int, mask: Mask | None) -> Rows:
         if self._plain:
-            rows = self._members[nodes].astype(np.int64)
-            return (rows if mask is None else rows[mask.rows[rows]])[:wanted]
+            return (nodes if mask is None else nodes[mask.rows[nodes]])[:wanted]
         starts, counts = self._starts[nodes], self._starts[nodes + 1] - self._starts[nodes]
         places = np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
         rows = self._members[places].astype(np.int64) // self.views
@@ -110,7 +109,7 @@ def write_net(
         write(np.concatenate([[0], np.cumsum(np.bincount(node_of))]).astype(np.int64).data)
     for rows in _blocks(len(first)):
         step(int(first[rows.start]))
-        builder.add(flat[first[rows]].astype(np.float32))
+        builder.add(as_floats(flat[first[rows]]))
     with file.section(f"{name}.graph") as write:
         builder.write(write)
     step(len(flat))
@@ -125,7 +124,7 @@ def _distinct(vectors: Halves, builder: GraphBuilder) -> tuple[Rows, Rows]:
     hashes = np.empty(len(vectors), np.uint64)
     for rows in _blocks(len(vectors)):
         # Odd factors, and sums that wrap: two in 10**19 collide, and would only be harder to find.
-        hashes[rows] = builder.codes(vectors[rows].astype(np.float32)).astype(np.uint64) @ factors
+        hashes[rows] = builder.codes(as_floats(vectors[rows])).astype(np.uint64) @ factors
     _, first, group = np.unique(hashes, return_index=True, return_inverse=True)
     order = np.argsort(first)
     rank = np.empty_like(order)

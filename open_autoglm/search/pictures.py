@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from . import graph
 from .building import tokens
 from .comparing import Comparison, by_picture
-from .exact import ExactSearch, Ranked
+from .exact import ExactSearch, Ranked, as_arrays, best_of_each
 from .frozen import FILE, Frozen, top
 from .net import Mask
 from .sections import Damaged, state_of
@@ -125,17 +125,21 @@ class Pictures:
         mapped = self.frozen.search(comparison, k, mask, floor, effort)
         return top(found + mapped, k) if found else mapped
 
-    def nearest(self, vectors: Floats, k: int, among: Ids | None, effort: int | None = None) -> list[Ranked]:
-        """For each of unit vectors [q, d] what ``search`` finds when it compares wholes, without a floor."""
+    def nearest(self, vectors: Floats, k: int, among: Ids | None, effort: int | None = None) -> tuple[Ids, Floats]:
+        """For unit vectors [q, d] what ``search`` finds when it compares wholes, without a floor.
+
+        Ids [q, k] and scores [q, k], -1 and -inf where there are fewer.
+        """
         together = None
         if self.frozen is not None and self._living is None and among is None:
             together = self.frozen.nearest(vectors, k, effort)
         if together is None:
-            return [self.search(by_picture(vector), k, among, -np.inf, effort) for vector in vectors]
+            return as_arrays([self.search(by_picture(vector), k, among, -np.inf, effort) for vector in vectors], k)
         if not self._newer:
             return together
-        newer = (self._newer.search(by_picture(vector).score, k) for vector in vectors)
-        return [top(more + found, k) for more, found in zip(newer, together, strict=True)]
+        (ids, scores), newer = together, [self._newer.search(by_picture(vector).score, k) for vector in vectors]
+        more, higher = as_arrays(newer, k)
+        return best_of_each(np.concatenate([ids, more], axis=1), np.concatenate([scores, higher], axis=1), k)
 
     def _row(self, id: int) -> int | None:
         if self.frozen is None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..errors import IndexStoreError
 from . import looks, schema, written
+from .halves import as_floats
 from .records import Json, Record, Skipped, shown_path
 from .rows import Changes, Content, FileState, Known, Refused, path_columns, state_columns
 
@@ -375,7 +376,7 @@ class Store:
                     "make it again from its pictures."
                 )
             halves = np.frombuffer(b"".join(data for _, data in part), np.float16)
-            yield ids, halves.reshape(len(part), self.views, self.dimension).astype(np.float32)
+            yield ids, as_floats(halves.reshape(len(part), self.views, self.dimension))
 
 
 def _known(connection: sqlite3.Connection, key: bytes) -> Known | None:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import IndexStoreError
+from ..halves import as_floats
 from ..records import Skipped, shown_path
 from .address import lance, options, said_plainly
 
@@ -194,7 +195,7 @@ class Dataset:
     def vectors(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """All vectors, some pictures at a time: ids [n] and float32 [n, views, dimension]."""
         for batch in self._batches(["id", "vectors"], USABLE):
-            yield batch.column("id").to_numpy(), self._shaped(batch).astype(np.float32)
+            yield batch.column("id").to_numpy(), as_floats(self._shaped(batch))
 
     def rows(self, ids: Sequence[int] | None = None, *, with_vectors: bool = False) -> Iterator[Row]:
         """The usable pictures, or those of the ids that are; with their vectors where asked for."""

@@ -20,6 +20,7 @@ from ...runtime.similarity import Queries
 from ..asked import asked, vectors_asked
 from ..comparing import by_picture, by_sentences, word_matches
 from ..exact import SCORE_DIGITS, as_arrays
+from ..halves import as_floats
 from ..index import Index, how_many, whole_number
 from ..owner import check_query, check_space
 from ..records import Hit, Record, WordMatch, shown_path
@@ -166,7 +167,7 @@ class InPlace(Index):
 
     def _views(self, ids: list[int]) -> dict[int, Floats]:
         rows: Iterator[Row] = self._dataset.rows(ids, with_vectors=True)
-        return {row.id: row.vectors.astype(np.float32) for row in rows if row.vectors is not None}
+        return {row.id: as_floats(row.vectors) for row in rows if row.vectors is not None}
 
     def _checked(self, query: Queries, count: int) -> Queries:
         check_query(self.model, query, count, self._dataset.facts.dimension)
