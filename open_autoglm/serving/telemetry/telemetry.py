@@ -17,7 +17,8 @@ from .metrics import Metrics
 from .readings import Counted, Measured, Readings
 from .settings import TelemetrySettings
 from .spans import open_tracing
-from .watched import WatchedModels, stage_parent
+from .traceparent import TraceParent
+from .watched import WatchedModels
 
 STAGES = frozenset({"queue", "decode", "inference", "encode"})
 
@@ -59,7 +60,7 @@ class Telemetry:
         self, name: str, model: str, task: str, seconds: float, trace: str = "", ended: float | None = None
     ) -> None:
         """As Observer says."""
-        parent = stage_parent(trace)
+        parent = TraceParent.recorded(trace)
         exemplar = {"trace_id": parent.trace_id} if parent is not None else None
         self._stage(name, model, task).observe(seconds, exemplar)
         if parent is not None:
@@ -90,7 +91,7 @@ class Telemetry:
         """As Observer says; the span lies in the first recorded job's trace, and links to all."""
         labels = (self.model_label(model), self._tasks.label(task))
         self.metrics.batch_size.labels(*labels).observe(size)
-        links = [parent for trace in dict.fromkeys(traces) if (parent := stage_parent(trace)) is not None]
+        links = [parent for trace in dict.fromkeys(traces) if (parent := TraceParent.recorded(trace)) is not None]
         if links:
             ended = time.time() if ended is None else ended
             about = {**_about(*labels), "autoglm.batch.size": size}

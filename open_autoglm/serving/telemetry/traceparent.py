@@ -38,6 +38,12 @@ class TraceParent:
             return None
         return cls(trace_id, span_id, bool(int(flags, 16) & _SAMPLED))
 
+    @classmethod
+    def recorded(cls, header: str) -> TraceParent | None:
+        """What a header says, None where it is no ``traceparent`` or its span is not recorded."""
+        read = cls.read(header)
+        return read if read is not None and read.sampled else None
+
     @property
     def header(self) -> str:
         """As it is sent on."""

@@ -18,7 +18,6 @@ from ..work import Expired, Job, Models, Outcome, Overloaded, Served, Task, Unkn
 from . import genai
 from .request import current
 from .spans import Attributes, Span
-from .traceparent import TraceParent
 
 if TYPE_CHECKING:
     from .telemetry import Telemetry
@@ -125,9 +124,3 @@ def texts(task: Task) -> list[str]:
     for name in ("texts", "choices", "labels"):
         words += getattr(task, name, None) or ()
     return words
-
-
-def stage_parent(trace: str) -> TraceParent | None:
-    """The span that a job names, where that is recorded."""
-    parent = TraceParent.read(trace) if trace else None
-    return parent if parent is not None and parent.sampled else None
