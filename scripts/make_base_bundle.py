@@ -121,7 +121,6 @@ def main() -> None:
         card=CARD.read_text(encoding="utf-8"),
         template=TEMPLATE,
         packed=True,
-        int8_text=True,
         overwrite=True,
     )
     amend(target, calibration=calibrate(target, arguments.groceries))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from torch_parts import one_thread  # noqa: F401
 from training_parts import recipe, tiny_model
 
 import open_autoglm
+from open_autoglm.bundle import Bundle
+from open_autoglm.compression.int8_bundle import Int8Settings
 from open_autoglm.errors import DataError, SettingError, TextError
 from open_autoglm.modeling import OpenAutoGLM, OpenAutoGLMProcessor
 from open_autoglm.modeling.attention import START, Attention
@@ -104,6 +108,26 @@ def test_the_bundle_answers_as_the_model_does(outcome: Outcome, folder: Path) ->
     assert regions.shape == (1, len(looked.boxes), 768) and words.shape[-1] == 768
     assert np.allclose(logits.numpy(), fusion.judge(looked, ["a photo"])[0], atol=1e-4)
     assert torch_model.answers[int(logits.argmax())] == "red"
+
+
+def test_a_recipe_may_ask_for_int8(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = recipe(
+        folder, **settings(folder, optimisation={"epochs": 1}, output={"folder": str(tmp_path), "int8": True})
+    )
+    outcome = train(made)
+    assert outcome.bundle is not None
+    manifest = Bundle.open(outcome.bundle).manifest
+    assert manifest.calibration["answers"]
+    for task in ("regions", "answer"):  # so small a graph may be slower in int8
+        assert ("int8" in manifest.graphs[task]) != any(
+            f"The graph {task} stays in float" in one for one in outcome.notes
+        )
+    monkeypatch.setattr(
+        "open_autoglm.training.quantising.Int8Settings", partial(Int8Settings, least_speedup=0, least_same=0)
+    )
+    every = train(replace(made, name="every"))
+    assert every.bundle is not None and {"fp32", "int8"} == set(Bundle.open(every.bundle).manifest.graphs["answer"])
+    assert open_autoglm.load(every.bundle, precision="int8").ask(folder / "0.png", "a photo").confidence > 0
 
 
 def test_a_frozen_tower_reads_a_sentence_once_and_alike(outcome: Outcome) -> None:

@@ -310,6 +310,6 @@ def test_a_cell_that_sees_nothing_is_alike_in_graph_and_model_only_where_both_se
     graph = Graph("onnx/cells.fp32.onnx", {}, {}, {})
     nothing, something = np.zeros((2, 3), np.float32), np.eye(2, 3, dtype=np.float32)
     seen = np.concatenate([nothing[:1], something[1:]])
-    assert compared(seen, seen, graph, "fp32")["lowest_cosine"] == 1
+    assert compared(seen, seen, graph)["lowest_cosine"] == 1
     with pytest.raises(BundleError, match=r"lowest cosine 0\.0000"):
-        compared(seen, something, graph, "fp32")
+        compared(seen, something, graph)

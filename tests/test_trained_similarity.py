@@ -21,6 +21,7 @@ import open_autoglm
 from open_autoglm.bundle import Bundle, amend
 from open_autoglm.compression import parity
 from open_autoglm.compression.bundling import make_bundle, space_id
+from open_autoglm.compression.int8_bundle import Checks, Int8Settings, quantise_bundle
 from open_autoglm.errors import BundleError, SettingError
 from open_autoglm.evaluation.evaluate import evaluate
 from open_autoglm.modeling import OpenAutoGLM, OpenAutoGLMImageProcessor, OpenAutoGLMProcessor
@@ -216,8 +217,12 @@ def test_a_packed_bundle_compares_nearly_the_same_and_another_similarity_is_refu
     if trained.kind not in ("bilinear", "region_word"):  # neither weights nor words
         return
     processor = OpenAutoGLMProcessor.from_pretrained(trained.bundle)
-    small = make_bundle(trained.torch, processor, tmp_path / "small", "small", packed=True, int8_text=True)
-    packed = open_autoglm.load(small)
+    small = make_bundle(trained.torch, processor, tmp_path / "small", "small", packed=True)
+    checks = Checks(trained.pictures, trained.pictures, QUERIES)
+    quantised = quantise_bundle(
+        Bundle.open(small), tmp_path / "int8", checks, Int8Settings(tasks=("text",), least_speedup=0)
+    )
+    packed = open_autoglm.load(quantised.path, precision="int8")
     whole = trained.runtime.embed_prepared(np.stack([trained.runtime.prepare(path) for path in trained.pictures]))
     found = packed.similarity(packed.embed_queries(QUERIES), whole)
     assert np.allclose(found, trained.runtime.similarity(trained.runtime.embed_queries(QUERIES), whole), atol=0.1)

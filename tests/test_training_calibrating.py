@@ -12,6 +12,7 @@ import open_autoglm
 from open_autoglm.bundle import amend
 from open_autoglm.data import DataSettings, Records, open_source
 from open_autoglm.runtime.calibration import NONE_OF_THESE
+from open_autoglm.runtime.decoding import ImageLimits
 from open_autoglm.training.calibrating import calibration
 
 ROOT = Path(__file__).parent.parent
@@ -27,7 +28,7 @@ def kept() -> Records:
 def test_a_bundle_learns_where_to_cut(kept: Records, tmp_path: Path) -> None:
     bundle = shutil.copytree(BASE, tmp_path / "bundle")
     amend(bundle, calibration={})
-    facts = calibration(bundle, "align", kept, seed=0)
+    facts = calibration(bundle, "align", kept, ImageLimits(), seed=0)
     assert set(facts["fits"]) == {"whole", "best_view"}
     amend(bundle, calibration=facts)
     model = open_autoglm.load(bundle)
@@ -41,4 +42,4 @@ def test_a_bundle_learns_where_to_cut(kept: Records, tmp_path: Path) -> None:
 
 
 def test_pictures_that_match_every_caption_tell_nothing(kept: Records) -> None:
-    assert calibration(BASE, "align", kept.select([0]), seed=0) == {}
+    assert calibration(BASE, "align", kept.select([0]), ImageLimits(), seed=0) == {}

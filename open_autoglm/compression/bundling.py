@@ -32,7 +32,6 @@ from .export import Exported, export_answer, export_cells, export_image, export_
 from .export_writing import export_context, export_decode
 from .parity import cells_parity, check_similarity, fusion_parity, image_parity, text_parity
 from .parity_writing import writing_parity
-from .quantize import dynamic_int8
 from .sharing import gather_packed_rows, share_weights, strip_traces
 
 
@@ -46,16 +45,16 @@ def make_bundle(
     card: str = "",
     template: str = "{}",
     packed: bool = False,
-    int8_text: bool = False,
     names: Sequence[str] = (),
     overwrite: bool = False,
-    check: Callable[[Path], None] | None = None,
+    finish: Callable[[Path], None] | None = None,
 ) -> Path:
     """Writes the bundle ``target`` and returns its path.
 
-    ``packed`` stores matrices as int8 with a scale a row; ``int8_text`` adds a quantised text graph; ``template``
-    turns a label into a sentence; ``names`` are the things it knows, for open questions; ``card`` is the text of the
-    bundle's README. ``check`` is given the finished bundle before it is put in place, and raises where it is not to be.
+    Its graphs are in float32; ``int8_bundle`` adds others. ``packed`` stores matrices as int8 with a scale a row;
+    ``template`` turns a label into a sentence; ``names`` are the things it knows, for open questions; ``card`` is the
+    text of the bundle's README. ``finish`` is given the bundle before it is put in place; it may add to it, and raises
+    where it is not to be.
     Raises BundleError where a graph does not agree with the model or the bundle cannot be written.
     """
     try:
@@ -85,7 +84,7 @@ def make_bundle(
             similarity=similarity_facts(model),
             sources=tuple(sources),
         )
-        graphs = write_graphs(stored, processor, Bundle(folder, manifest), int8_text)
+        graphs = write_graphs(stored, processor, Bundle(folder, manifest))
         manifest = replace(manifest, graphs=graphs)
         if model.answering is not None and model.answering.settings.proposals["kind"] == DETECTOR:
             manifest = with_detector(model.answering.settings.proposals, Bundle(folder, manifest))
@@ -96,8 +95,8 @@ def make_bundle(
         if names:
             manifest = with_vocabulary(folder, manifest, names)
         bundles.seal(folder, manifest)
-        if check is not None:
-            check(folder)
+        if finish is not None:
+            finish(folder)
     return target
 
 
@@ -109,12 +108,10 @@ def as_stored(model: OpenAutoGLM, folder: Path) -> OpenAutoGLM:
     return stored
 
 
-def write_graphs(
-    model: OpenAutoGLM, processor: OpenAutoGLMProcessor, bundle: Bundle, int8_text: bool
-) -> dict[str, dict[str, Graph]]:
+def write_graphs(model: OpenAutoGLM, processor: OpenAutoGLMProcessor, bundle: Bundle) -> dict[str, dict[str, Graph]]:
     """Exports, writes and checks every graph: those of the shared space, and those that answer or write."""
     (bundle.path / "onnx").mkdir()
-    graphs = alignment_graphs(model, processor, bundle, int8_text) if model.config.aligned else {}
+    graphs = alignment_graphs(model, processor, bundle) if model.config.aligned else {}
     graphs |= fusion_graphs(model, processor, bundle) if model.answering is not None else {}
     return graphs | (writing_graphs(model, processor, bundle) if model.generator is not None else {})
 
@@ -146,23 +143,17 @@ def writing_graphs(model: OpenAutoGLM, processor: OpenAutoGLMProcessor, bundle: 
 
 
 def alignment_graphs(
-    model: OpenAutoGLM, processor: OpenAutoGLMProcessor, bundle: Bundle, int8_text: bool
+    model: OpenAutoGLM, processor: OpenAutoGLMProcessor, bundle: Bundle
 ) -> dict[str, dict[str, Graph]]:
-    """The graphs of pictures and sentences in the shared space."""
+    """The graphs of pictures and sentences in the shared space, in float32."""
     preprocessing = processor.image_processor.preprocessing
     image = write_graph(bundle, "onnx/image.fp32.onnx", export_image(model, preprocessing))
     exported = export_text(model)
     gather_packed_rows(exported.proto, bundle.weights)
-    quantised = replace(exported, proto=dynamic_int8(exported.proto)) if int8_text else None
-    text = {"fp32": write_graph(bundle, "onnx/text.fp32.onnx", exported)}
-    if quantised is not None:
-        text["int8"] = write_graph(bundle, "onnx/text.int8.onnx", quantised)
+    text = write_graph(bundle, "onnx/text.fp32.onnx", exported)
     return {
         "image": {"fp32": replace(image, parity=image_parity(model, preprocessing, bundle, image))},
-        "text": {
-            precision: replace(graph, parity=text_parity(model, processor.tokenizer, bundle, graph, precision))
-            for precision, graph in text.items()
-        },
+        "text": {"fp32": replace(text, parity=text_parity(model, processor.tokenizer, bundle, text))},
     }
 
 

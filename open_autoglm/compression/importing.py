@@ -88,7 +88,7 @@ def import_checkpoint(source: str, target: Path, name: str | None = None) -> Pat
         sources=({"what": f"{config.model_type} checkpoint", "from": source, "licence": "as its publisher says"},),
         card=f"# {label}\n\nMade from the {config.model_type} checkpoint `{source}` by `autoglm import`.\n",
         template=family.template,
-        check=lambda folder: check_against(original, folder),
+        finish=lambda folder: check_against(original, folder),
     )
 
 

@@ -34,7 +34,7 @@ from .static_int8 import StaticSettings, layers_of, static_int8
 from .weight_only import weight_only_int8
 
 INT8_WEIGHTS = "int8.safetensors"
-TOWER = "text.tower."  # in a graph that has it, what comes after it stays in float: it is small, and decides
+TOWER = "text.tower."
 OUTPUTS = {"image": "vectors", "text": "vectors", "cells": "cells", "regions": "prepared", "context": "context"}
 MEANS = 16  # pictures that the means of a graph's maps are told by
 Report = Callable[[str], None]
@@ -146,7 +146,7 @@ def quantise_bundle(
             else:
                 kept[task] = replace(graph, parity=figures)
         if not kept:
-            raise BundleError(f"No graph of {source.path} could be quantised: {' '.join(notes)}")
+            raise BundleError(f"No graph of {source.manifest.name} could be quantised: {' '.join(notes)}")
         used = {shared.tensor for graph in kept.values() for shared in graph.weights.values()}
         if needed := {name: tensor for name, tensor in store.tensors.items() if name in used}:
             write_stored(folder / INT8_WEIGHTS, needed)
@@ -173,13 +173,17 @@ def write_graph(model: Model, task: str, proto: onnx.ModelProto, left: int, stor
 
 
 def quantised(model: Model, task: str, checks: Checks, settings: Int8Settings) -> tuple[onnx.ModelProto, int]:
-    """The int8 graph with its weights inside, and how many of its layers stay in float."""
+    """The int8 graph with its weights inside, and how many of its layers stay in float.
+
+    What comes after a text tower stays in float, too: it is small, and its rounding would go undiluted into a vector
+    or an answer.
+    """
     graph = model.bundle.manifest.graphs[task]["fp32"]
     proto = inlined(model.bundle, graph)
     if task in TOKEN_TASKS:
         tower = {name for name, shared in graph.weights.items() if shared.tensor.startswith(TOWER)}
-        left = graph.weights.keys() - tower if tower else ()
-        return dynamic_int8(proto, left), 0
+        others = {initializer.name for initializer in proto.graph.initializer} - tower
+        return dynamic_int8(proto, others if tower else ()), 0
     made = static_int8(folded(proto), picture_inputs(model, task, checks.calibration), settings.static)
     return made.proto, len(made.left)
 

@@ -25,8 +25,7 @@ from open_autoglm.runtime.similarity import Queries, Words, read_similarity, uni
 from .sentences import SENTENCES
 from .static_int8 import cosines
 
-# fp32: what two correct kernels may differ by. int8: where neighbours in a ranking start to swap.
-LOWEST_COSINE = {"fp32": 0.9999, "int8": 0.97}
+LOWEST_COSINE = 0.9999  # what two correct kernels may differ by
 # Kernels of processors without AVX-512 add up in another order, and come out a little above half of it.
 MOST_APART = 2e-3  # of two scores, relative to the largest where that is above 1
 
@@ -36,7 +35,7 @@ def image_parity(model: OpenAutoGLM, preprocessing: Preprocessing, bundle: Bundl
     pixels = smooth_pictures(4, preprocessing.height, preprocessing.width)
     with torch.no_grad():
         wanted = model.get_image_views(normalised(pixels, preprocessing)).numpy()
-    return compared(wanted, Engine(bundle, graph).run(pixels=pixels), graph, "fp32")
+    return compared(wanted, Engine(bundle, graph).run(pixels=pixels), graph)
 
 
 def cells_parity(model: OpenAutoGLM, preprocessing: Preprocessing, bundle: Bundle, graph: Graph) -> dict[str, float]:
@@ -51,19 +50,19 @@ def cells_parity(model: OpenAutoGLM, preprocessing: Preprocessing, bundle: Bundl
     apart = float(np.abs(lengths[0] - lengths[1]).max())
     if not apart <= MOST_APART * float(lengths[0].max()):
         raise BundleError(f"The graph {graph.file} differs from its model: lengths differ by up to {apart:.4f}.")
-    return {**compared(unit(wanted), unit(got), graph, "fp32"), "max_length_difference": apart}
+    return {**compared(unit(wanted), unit(got), graph), "max_length_difference": apart}
 
 
-def text_parity(model: OpenAutoGLM, tokenizer: Any, bundle: Bundle, graph: Graph, precision: str) -> dict[str, float]:
+def text_parity(model: OpenAutoGLM, tokenizer: Any, bundle: Bundle, graph: Graph) -> dict[str, float]:
     """Graph against model on sentences of several lengths, one batch; and on their words, where they are compared."""
     inputs = tokenized(tokenizer, SENTENCES, model.config.max_text_tokens, model.config.pad_text)
     with torch.no_grad():
         side = model.text_side(**inputs)
     found = Engine(bundle, graph).outputs(list(graph.outputs), **arrays(inputs))
-    figures = compared(side.whole.numpy(), found[0], graph, precision)
+    figures = compared(side.whole.numpy(), found[0], graph)
     if side.parts is not None:
         there = side.parts.mask.numpy()
-        words = compared(side.parts.vectors.numpy()[there], found[1][there], graph, precision)
+        words = compared(side.parts.vectors.numpy()[there], found[1][there], graph)
         figures |= {f"words_{name}": value for name, value in words.items()}
     return figures
 
@@ -139,13 +138,12 @@ def normalised(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> torch
     return (planes - mean) / std
 
 
-def compared(wanted: NDArray[np.float32], got: NDArray[np.float32], graph: Graph, precision: str) -> dict[str, float]:
+def compared(wanted: NDArray[np.float32], got: NDArray[np.float32], graph: Graph) -> dict[str, float]:
     """The figures; BundleError where the two are not the same function. A cell that sees nothing is zero in both."""
     cosine = float(cosines(wanted, got).min())
-    if not cosine >= LOWEST_COSINE[precision]:
+    if not cosine >= LOWEST_COSINE:
         raise BundleError(
-            f"The graph {graph.file} differs from its model: lowest cosine {cosine:.4f}, "
-            f"allowed {LOWEST_COSINE[precision]}."
+            f"The graph {graph.file} differs from its model: lowest cosine {cosine:.4f}, allowed {LOWEST_COSINE}."
         )
     return {"max_difference": float(np.abs(wanted - got).max()), "lowest_cosine": cosine}
 

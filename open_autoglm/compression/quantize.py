@@ -18,24 +18,18 @@ from .int8_attention import join_attention
 from .qdq import drop_zero_points, quiet
 
 PRODUCTS = ("MatMul", "Gemm")
-HEAD = "text_head"  # as the exporter notes where in the model a node comes from
 
 
 def dynamic_int8(proto: onnx.ModelProto, leave: Collection[str] = ()) -> onnx.ModelProto:
-    """The same graph with the tower's matrix products in int8, and its attention joined; the original stays as it was.
+    """The same graph with matrix products in int8, and attention joined; the original stays as it was.
 
-    The head, and products with the weights named in ``leave``, stay in float: a head is small, and its rounding would
-    go into every vector undiluted. Raises BundleError where no product has constant weights.
+    Products with the weights named in ``leave`` stay in float. Raises BundleError where none has constant weights.
     """
     constants = {initializer.name for initializer in proto.graph.initializer}
     products = [node for node in proto.graph.node if node.op_type in PRODUCTS and node.input[1] in constants]
     if not products:
         raise BundleError("The graph has no product with constant weights: it cannot be quantised.")
-    left = [
-        node.name
-        for node in products
-        if node.input[1] in leave or any(HEAD in prop.value for prop in node.metadata_props)
-    ]
+    left = [node.name for node in products if node.input[1] in leave]
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         onnx.save(proto, source)

@@ -79,18 +79,22 @@ def gather_packed_rows(proto: onnx.ModelProto, weights: Weights) -> None:
 def replace_lookup(graph: onnx.GraphProto, node: onnx.NodeProto, rows: NDArray[Any], scale: NDArray[Any]) -> None:
     """One ``Gather`` of float rows becomes a gather of int8 rows, times a gather of their scales."""
     table, ids = node.input
-    names = {part: f"{node.output[0]}.{part}" for part in ("rows", "floats", "scale", "rows8", "scales")}
+    names = {
+        part: f"{node.output[0]}.{part}" for part in ("rows", "floats", "scale", "column", "rows8", "scales", "last")
+    }
     graph.initializer.extend(
         [
             numpy_helper.from_array(rows, names["rows8"]),
-            numpy_helper.from_array(scale[:, None], names["scales"]),
+            numpy_helper.from_array(scale, names["scales"]),
+            numpy_helper.from_array(np.array([-1]), names["last"]),
         ]
     )
     new = [
         helper.make_node("Gather", [names["rows8"], ids], [names["rows"]]),
         helper.make_node("Cast", [names["rows"]], [names["floats"]], to=TensorProto.FLOAT),
         helper.make_node("Gather", [names["scales"], ids], [names["scale"]]),
-        helper.make_node("Mul", [names["floats"], names["scale"]], list(node.output)),
+        helper.make_node("Unsqueeze", [names["scale"], names["last"]], [names["column"]]),
+        helper.make_node("Mul", [names["floats"], names["column"]], list(node.output)),
     ]
     position = list(graph.node).index(node)
     graph.node.remove(node)

@@ -19,6 +19,7 @@ from open_autoglm.data.pictures import source_of
 from open_autoglm.evaluation.calibration import fit_match, fit_temperature
 from open_autoglm.evaluation.reranking import Candidates
 from open_autoglm.runtime.calibration import Match
+from open_autoglm.runtime.decoding import ImageLimits
 from open_autoglm.runtime.model import Model
 
 from .matching import RERANKED, queries_of
@@ -29,20 +30,20 @@ PICTURES = 500  # enough for two numbers; a few seconds
 _BATCH = 16
 
 
-def calibration(bundle: Path, task: TaskName, kept: Records | None, seed: int) -> dict[str, Any]:
+def calibration(bundle: Path, task: TaskName, kept: Records | None, limits: ImageLimits, seed: int) -> dict[str, Any]:
     """The manifest's calibration from the pictures that were kept back; empty without any, and for texts."""
     if kept is None or task == "describe":
         return {}
     chosen = sample(kept, PICTURES, seed)
-    made: dict[TaskName, Callable[[Path, Records], dict[str, Any]]] = {
+    made: dict[TaskName, Callable[[Model, Records], dict[str, Any]]] = {
         "align": alignment_calibration,
         "answer": answer_calibration,
         "match": match_calibration,
     }
-    return made[task](bundle, chosen)
+    return made[task](Model(Bundle.open(bundle), limits=limits), chosen)
 
 
-def alignment_calibration(bundle: Path, chosen: Records) -> dict[str, Any]:
+def alignment_calibration(model: Model, chosen: Records) -> dict[str, Any]:
     """What scores mean, from every picture against every caption of all.
 
     Empty where they say nothing: every picture matches every caption, or matching ones do not score higher.
@@ -51,7 +52,6 @@ def alignment_calibration(bundle: Path, chosen: Records) -> dict[str, Any]:
     matches = positive.T.ravel()
     if matches.all():
         return {}
-    model = Model(Bundle.open(bundle))
     views = seen(model, chosen)
     queries = model.embed_queries(captions)
     wholes = views if model.similarity.needs_parts else views[:, :1]
@@ -65,10 +65,9 @@ def alignment_calibration(bundle: Path, chosen: Records) -> dict[str, Any]:
     return {"fits": fits, "measured_on": f"{len(chosen):,} validation pictures, {len(captions):,} captions"}
 
 
-def match_calibration(bundle: Path, chosen: Records) -> dict[str, Any]:
+def match_calibration(model: Model, chosen: Records) -> dict[str, Any]:
     """The alignment's, and how what speaks for a match is weighed, fitted on what a search would look at twice."""
     captions, positive = queries_of(chosen)
-    model = Model(Bundle.open(bundle))
     views = seen(model, chosen)
     scores = model.similarity(model.embed_queries(captions), views)
     candidates = Candidates.best(scores, positive, RERANKED)
@@ -80,7 +79,7 @@ def match_calibration(bundle: Path, chosen: Records) -> dict[str, Any]:
             logits[queries, places] = model.matching.logits(picture, [captions[query] for query in queries])
     fitted = candidates.fit(logits, model.matching.contrast(views), views[:, 0])
     weights = {"match": asdict(fitted.single), "rerank": asdict(fitted.among)}
-    return {**alignment_calibration(bundle, chosen), **weights}
+    return {**alignment_calibration(model, chosen), **weights}
 
 
 def seen(model: Model, chosen: Records) -> NDArray[np.float32]:
@@ -92,12 +91,11 @@ def seen(model: Model, chosen: Records) -> NDArray[np.float32]:
     return np.concatenate([model.embed_prepared(np.stack([model.prepare(one) for one in batch])) for batch in batches])
 
 
-def answer_calibration(bundle: Path, chosen: Records) -> dict[str, Any]:
+def answer_calibration(model: Model, chosen: Records) -> dict[str, Any]:
     """How sure an answer is: a temperature (1706.04599), and the confidence below which nothing is said.
 
     Said is what is more likely right than not; where there are two answers only, what is right three times in five.
     """
-    model = Model(Bundle.open(bundle))
     answering = model.fusion
     places = {answer: place for place, answer in enumerate(answering.answers)}
     logits, right = list[NDArray[np.float32]](), list[int]()

@@ -87,6 +87,7 @@ def outcome_in_words(outcome: Outcome | DetectorOutcome) -> Iterator[str]:
     yield f"Trained {steps}."
     for name, value in outcome.figures.items():
         yield f"  {name.replace('_', ' ')}: {shown(name, value)}"
+    yield from outcome.notes
     if outcome.bundle is not None:
         yield f"Its report is {outcome.folder / REPORT}."
         yield f"Wrote the bundle {outcome.bundle}. Next: autoglm index DIR --to INDEX --model {outcome.bundle}"

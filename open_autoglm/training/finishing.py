@@ -17,6 +17,7 @@ from open_autoglm.compression.bundling import make_bundle
 from .calibrating import calibration
 from .material import Splits
 from .outcome import Outcome, Run
+from .quantising import add_int8
 from .reading import to_yaml
 from .recipe import Recipe
 from .report import write_report
@@ -29,9 +30,9 @@ def conclude(run: Run, recipe: Recipe, folder: Path, main: bool) -> Outcome:
     lines = trainer.run_log.lines()
     figures = best_figures(lines, recipe.metric)
     stopped = trainer.interruption.requested
-    bundle = None
+    bundle, notes = None, tuple[str, ...]()
     if not stopped and main:
-        bundle = write_bundle(run, recipe, folder, figures)
+        bundle, notes = write_bundle(run, recipe, folder, figures)
     if main:
         write_report(folder)
     return Outcome(
@@ -42,6 +43,7 @@ def conclude(run: Run, recipe: Recipe, folder: Path, main: bool) -> Outcome:
         max((float(line.get("seconds", 0)) for line in lines), default=0.0),
         figures,
         stopped,
+        notes,
     )
 
 
@@ -51,14 +53,27 @@ def best_figures(lines: Sequence[Mapping[str, Any]], metric: str) -> dict[str, f
     return max(evaluations, key=lambda one: float(one.get(metric, 0.0))) if evaluations else {}
 
 
-def write_bundle(run: Run, recipe: Recipe, folder: Path, figures: Mapping[str, float]) -> Path:
-    """The bundle, with the weights that were evaluated best, or the last where nothing was evaluated."""
-    seed, kept = recipe.optimisation.seed, run.trainer.module.evaluated
+def write_bundle(run: Run, recipe: Recipe, folder: Path, figures: Mapping[str, float]) -> tuple[Path, tuple[str, ...]]:
+    """The bundle, with the weights that were evaluated best, or the last where nothing was evaluated.
+
+    With it a sentence on each graph that stays in float where int8 was wanted.
+    """
+    notes: tuple[str, ...] = ()
+
+    def finish(bundle: Path) -> None:
+        nonlocal notes
+        if recipe.output.int8:
+            notes = add_int8(bundle, run.splits, recipe.optimisation.seed)
+        limits = (recipe.data.validation or recipe.data.train).limits
+        meant = calibration(bundle, recipe.task, run.splits.validation, limits, recipe.optimisation.seed)
+        amend(bundle, calibration=meant)
+
+    kept = run.trainer.module.evaluated
     if (folder / BEST).exists():
         load_model(kept, str(folder / BEST))
     model: Any = kept.encoder.model
     model.config.logit_scale = float(model.logit_scale.detach().exp())
-    return make_bundle(
+    made = make_bundle(
         model.float().cpu().eval(),
         run.processor,
         folder / "bundle",
@@ -67,11 +82,11 @@ def write_bundle(run: Run, recipe: Recipe, folder: Path, figures: Mapping[str, f
         card=card(recipe, figures),
         template=recipe.output.template,
         packed=recipe.output.packed,
-        int8_text=recipe.output.int8_text,
         names=run.splits.train.names,
         overwrite=True,
-        check=lambda bundle: amend(bundle, calibration=calibration(bundle, recipe.task, run.splits.validation, seed)),
+        finish=finish,
     )
+    return made, notes
 
 
 def sources(recipe: Recipe, splits: Splits) -> list[dict[str, str]]:

@@ -19,7 +19,8 @@ from .trainer import RecipeTrainer
 class Outcome:
     """How a training ended: ``step`` of ``steps``, ``seconds`` trained, the ``figures`` of the weights that were kept.
 
-    ``bundle`` is None where the training was ``stopped`` before its end; it goes on with ``resume``.
+    ``bundle`` is None where the training was ``stopped`` before its end; it goes on with ``resume``. ``notes``: a
+    sentence on each of its graphs that could not be had in int8.
     """
 
     folder: Path
@@ -29,6 +30,7 @@ class Outcome:
     seconds: float
     figures: Mapping[str, float]
     stopped: bool
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

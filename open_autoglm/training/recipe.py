@@ -195,8 +195,8 @@ class Output:
     """Where a run goes: ``folder/NAME``.
 
     A checkpoint is written every ``checkpoint_minutes`` and, where given, every ``checkpoint_steps``; the last
-    ``keep`` stay. ``packed`` stores the bundle's matrices as int8 rows, ``int8_text`` adds a quantised text graph,
-    ``template`` turns a label into a sentence: ``{}`` stands once, where the label goes.
+    ``keep`` stay. ``packed`` stores the bundle's matrices as int8 rows, ``int8`` adds int8 graphs, calibrated on
+    pictures that were trained on; ``template`` turns a label into a sentence: ``{}`` stands once, where the label goes.
     """
 
     folder: str = "runs"
@@ -205,7 +205,7 @@ class Output:
     checkpoint_steps: int | None = None
     keep: int = 2
     packed: bool = False
-    int8_text: bool = False
+    int8: bool = False
     template: str = "a photo of a {}"
 
     def __post_init__(self) -> None:
