@@ -57,7 +57,7 @@ def train_recipe(
     for line in (*to_yaml(recipe).splitlines(), ""):
         say(line)
     with watched() as report, counted("Rows read") as reading:
-        return train(recipe, resume=resume, report=report, reading=reading, opened=opened)
+        return train(recipe, resume=resume, report=report, reading=reading, opened=opened, say=say)
 
 
 def check_recipe(recipe: Recipe | DetectorRecipe) -> Checked:

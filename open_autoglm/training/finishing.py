@@ -5,7 +5,7 @@ It knows a run that has stopped; it knows nothing about the loop.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,10 @@ from .recipe import Recipe
 from .report import write_report
 from .trainer import BEST
 
+Say = Callable[[str], None]
 
-def conclude(run: Run, recipe: Recipe, folder: Path, main: bool) -> Outcome:
+
+def conclude(run: Run, recipe: Recipe, folder: Path, main: bool, say: Say) -> Outcome:
     """Makes the bundle of the best weights, where the training came to its end."""
     trainer = run.trainer
     lines = trainer.run_log.lines()
@@ -32,7 +34,7 @@ def conclude(run: Run, recipe: Recipe, folder: Path, main: bool) -> Outcome:
     stopped = trainer.interruption.requested
     bundle, notes = None, tuple[str, ...]()
     if not stopped and main:
-        bundle, notes = write_bundle(run, recipe, folder, figures)
+        bundle, notes = write_bundle(run, recipe, folder, figures, say)
     if main:
         write_report(folder)
     return Outcome(
@@ -53,7 +55,9 @@ def best_figures(lines: Sequence[Mapping[str, Any]], metric: str) -> dict[str, f
     return max(evaluations, key=lambda one: float(one.get(metric, 0.0))) if evaluations else {}
 
 
-def write_bundle(run: Run, recipe: Recipe, folder: Path, figures: Mapping[str, float]) -> tuple[Path, tuple[str, ...]]:
+def write_bundle(
+    run: Run, recipe: Recipe, folder: Path, figures: Mapping[str, float], say: Say
+) -> tuple[Path, tuple[str, ...]]:
     """The bundle, with the weights that were evaluated best, or the last where nothing was evaluated.
 
     With it a sentence on each graph that stays in float where int8 was wanted.
@@ -63,7 +67,7 @@ def write_bundle(run: Run, recipe: Recipe, folder: Path, figures: Mapping[str, f
     def finish(bundle: Path) -> None:
         nonlocal notes
         if recipe.output.int8:
-            notes = add_int8(bundle, run.splits, recipe.optimisation.seed)
+            notes = add_int8(bundle, run.splits, recipe.optimisation.seed, say)
         limits = (recipe.data.validation or recipe.data.train).limits
         meant = calibration(bundle, recipe.task, run.splits.validation, limits, recipe.optimisation.seed)
         amend(bundle, calibration=meant)

@@ -5,7 +5,7 @@ It knows a bundle and records; how a graph is quantised, ``compression`` knows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -22,21 +22,22 @@ from .material import Splits, sample
 CALIBRATED, COMPARED, ASKED = 64, 32, 200  # pictures, and what is asked about those compared on
 
 
-def add_int8(bundle: Path, splits: Splits, seed: int) -> tuple[str, ...]:
-    """Adds int8 graphs to a bundle; a sentence on each graph that stays in float.
+def add_int8(bundle: Path, splits: Splits, seed: int, report: Callable[[str], None]) -> tuple[str, ...]:
+    """Adds int8 graphs to a bundle; a sentence on each graph that stays in float. ``report`` hears of each step.
 
     Where no picture was kept back, they are compared on training pictures. The bundle stays as it is where no graph
     could be quantised.
     """
     compared = sample(splits.validation or splits.train, COMPARED, seed)
     texts = dict.fromkeys(chain.from_iterable(record.captions for record in compared))
-    checks = Checks(
-        pictures(sample(splits.train, CALIBRATED, seed)), pictures(compared), list(texts)[:ASKED] or SENTENCES
-    )
     try:
-        return quantise_bundle(Bundle.open(bundle), bundle, checks, Int8Settings(), overwrite=True).notes
+        checks = Checks(
+            pictures(sample(splits.train, CALIBRATED, seed)), pictures(compared), list(texts)[:ASKED] or SENTENCES
+        )
+        made = quantise_bundle(Bundle.open(bundle), bundle, checks, Int8Settings(), overwrite=True, report=report)
     except OpenAutoGLMError as error:  # a bundle in float alone is better than none after a long training
         return (str(error),)
+    return made.notes
 
 
 def pictures(records: Records) -> Sequence[ImageSource]:

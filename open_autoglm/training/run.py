@@ -39,11 +39,12 @@ def train(
     report: Report | None = None,
     reading: Callable[[int], None] | None = None,
     opened: Callable[[Splits], None] | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
     """Trains, or goes on from the last checkpoint, and makes the bundle.
 
-    ``report`` is told of every step, ``reading`` of the rows read, ``opened`` of the data before the first step. What a
-    check found before goes into its facts.
+    ``report`` is told of every step, ``reading`` of the rows read, ``opened`` of the data before the first step,
+    ``say`` of what takes long after the last one. What a check found before goes into its facts.
     SettingError, DataError, BundleError or TrainingError in one sentence for what cannot be.
     """
     folder, main = folder_of(recipe), os.environ.get("RANK", "0") == "0"
@@ -67,7 +68,7 @@ def train(
         run.trainer.train(resume_from_checkpoint=str(last) if last else None)
     from .finishing import conclude  # what makes bundles takes 50 MiB that a training can use until here
 
-    return conclude(run, recipe, folder, main)
+    return conclude(run, recipe, folder, main, say)
 
 
 def start(
