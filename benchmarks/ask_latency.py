@@ -1,7 +1,7 @@
 """How long an answer takes: one question about a 640 x 480 photo, torch-free and in torch eager, with one bundle.
 
-``runtime`` is in float; ``int8`` is measured where the bundle has such graphs, as the recipe asks for. The
-sides alternate in one process, with the same number of threads; figures are medians.
+``runtime`` is in float; ``int8`` is measured where the bundle has such graphs, as the recipe asks for.
+The sides alternate in one process, with the same number of threads; figures are medians.
 """
 
 from __future__ import annotations

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import tracemalloc
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +114,20 @@ def test_a_few_wholes_are_read_without_those_of_all(tmp_path: Path) -> None:
     graphed._compared(by_picture(np.zeros(DIMENSION, np.float32)), np.arange(10))
     assert tracemalloc.get_traced_memory()[1] < PICTURES * DIMENSION
     tracemalloc.stop()
+
+
+def test_a_graph_that_is_left_goes_at_once_and_its_file_with_it(tmp_path: Path) -> None:
+    index, _ = made(tmp_path, VectorModel(), some_vectors(PICTURES))
+    index.search("0")
+    index.nearest(VectorModel().queries)
+    assert index._pictures.frozen is not None
+    left = weakref.ref(index._pictures.frozen._wholes._graph)
+    gc.disable()
+    try:
+        index._pictures.adopt(None)
+        assert left() is None
+    finally:
+        gc.enable()
 
 
 def test_a_filter_makes_the_graph_look_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,6 +55,7 @@ def make_bundle(
     ``template`` turns a label into a sentence; ``names`` are the things it knows, for open questions; ``card`` is the
     text of the bundle's README. ``finish`` is given the bundle before it is put in place; it may add to it, and raises
     where it is not to be.
+
     Raises BundleError where a graph does not agree with the model or the bundle cannot be written.
     """
     try:

@@ -23,7 +23,7 @@ Nodes = NDArray[np.int64]
 FEATURE = "Searching with a graph"
 EXTRA = "graph"
 ABSENT = "faiss is not installed: pip install -c constraints.txt -e '.[graph]'"
-KEPT = 16  # settings of searches, which take as long to make as a short search's first steps
+KEPT = 16  # settings of searches without a filter, which need not be made for each
 ZERO = 128  # the middle of what 8 bits can hold
 SMALLEST = np.finfo(np.float32).tiny
 MOST_LINKS, MOST_BUILDING, MOST_SEARCHING = 64, 800, 4096
@@ -90,13 +90,13 @@ class GraphBuilder:
         """Adds vectors [n, d] as the next nodes."""
         self._index.add(self._kept(vectors))
 
-    def _kept(self, vectors: Floats) -> Floats:
-        """Vectors in steps; what is farther out than the largest is taken for the last of them."""
-        return np.clip(_steps(vectors, self._largest), 0, 2 * ZERO - 1)
-
     def write(self, write: Callable[[bytes], object]) -> None:
         """Hands out the finished graph, piece by piece."""
         self._faiss.write_index(self._index, self._faiss.PyCallbackIOWriter(write))
+
+    def _kept(self, vectors: Floats) -> Floats:
+        """Vectors in steps; what is farther out than the largest is taken for the last of them."""
+        return np.clip(_steps(vectors, self._largest), 0, 2 * ZERO - 1)
 
 
 class Graph:
@@ -112,7 +112,6 @@ class Graph:
         self._index = self._faiss.read_index(self._reader)
         self._codes = self._faiss.downcast_index(self._index.storage)
         self._count = int(self._index.ntotal)
-        self._holding = lru_cache(KEPT)(self._parameters)  # faiss only reads them
 
     def __len__(self) -> int:
         return self._count
@@ -122,23 +121,19 @@ class Graph:
 
         ``searching`` nodes are held in view. ``allowed`` has a bit a node, lowest first: the only ones that are found.
         """
-        parameters = self._holding(searching) if allowed is None else self._parameters(searching)
+        held = min(searching, len(self))  # for more faiss looks for room that it never fills
+        parameters = _kept_parameters(held) if allowed is None else _parameters(held)
         return self._ask(self._index, vector, count, parameters, allowed)
 
     def near_all(self, vectors: Floats, searching: int) -> Nodes:
         """The nodes [q, n] nearest to vectors [q, d], best first, on as many cores as faiss may use; -1 beyond all."""
-        parameters = self._holding(searching)
-        found: Nodes = self._index.search(_stretched(vectors), parameters.efSearch, params=parameters)[1]
+        held = min(searching, len(self))
+        found: Nodes = self._index.search(_stretched(vectors), held, params=_kept_parameters(held))[1]
         return found
 
     def scan(self, vector: Floats, count: int, allowed: Bytes | None = None) -> Nodes:
         """The same, with every allowed node compared."""
         return self._ask(self._codes, vector, count, self._faiss.SearchParameters(), allowed)
-
-    def _parameters(self, searching: int) -> Any:
-        parameters = self._faiss.SearchParametersHNSW()
-        parameters.efSearch = min(searching, len(self))  # for more faiss looks for room that it never fills
-        return parameters
 
     def _ask(self, index: Any, vector: Floats, count: int, parameters: Any, allowed: Bytes | None) -> Nodes:
         if allowed is not None:
@@ -147,6 +142,16 @@ class Graph:
             parameters.sel = selector
         found: Nodes = index.search(_stretched(vector[None]), min(count, len(self)), params=parameters)[1][0]
         return found[found >= 0]
+
+
+def _parameters(held: int) -> Any:
+    """What a search is told that holds so many nodes in view."""
+    parameters = engine().SearchParametersHNSW()
+    parameters.efSearch = held
+    return parameters
+
+
+_kept_parameters = lru_cache(KEPT)(_parameters)  # faiss only reads them
 
 
 def _steps(vectors: Floats, largest: float | Floats) -> Floats:

@@ -68,8 +68,8 @@ def write_bundle(
         nonlocal notes
         if recipe.output.int8:
             notes = add_int8(bundle, run.splits, recipe.optimisation.seed, say)
-        limits = (recipe.data.validation or recipe.data.train).limits
-        meant = calibration(bundle, recipe.task, run.splits.validation, limits, recipe.optimisation.seed)
+        limits, seed = recipe.data.kept_back.limits, recipe.optimisation.seed
+        meant = calibration(bundle, recipe.task, run.splits.validation, limits, seed)
         amend(bundle, calibration=meant)
 
     kept = run.trainer.module.evaluated

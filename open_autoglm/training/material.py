@@ -59,7 +59,7 @@ def transforms(
     varied: Transform = EvalTransform(prepared, limits)
     if data.augmentation is not None:
         varied = TrainTransform(prepared, data.augmentation, limits)
-    return varied, EvalTransform(used.image_processor.preprocessing, (data.validation or data.train).limits)
+    return varied, EvalTransform(used.image_processor.preprocessing, data.kept_back.limits)
 
 
 def sample(records: Records, most: int, seed: int) -> Records:

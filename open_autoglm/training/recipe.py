@@ -86,6 +86,11 @@ class TrainingData:
         at_least(self.questions, "questions", 1)
         at_least(self.workers, "workers", 0)
 
+    @property
+    def kept_back(self) -> DataSettings:
+        """How the pictures are read that are not trained on."""
+        return self.validation or self.train
+
 
 @dataclass(frozen=True)
 class ObjectiveSettings:
