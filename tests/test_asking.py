@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import open_autoglm
-from open_autoglm.errors import ImageError, SettingError, TextError
+from open_autoglm.bundle import Bundle, read_manifest, seal
+from open_autoglm.errors import BundleError, ImageError, SettingError, TextError
 from open_autoglm.runtime.asking import LEAST_SURE, place
 from open_autoglm.runtime.model import Model
 from open_autoglm.runtime.questions import Kind, Question, Statement, read_question, read_statement, sentence
@@ -158,3 +161,17 @@ def test_a_model_that_nobody_calibrated_needs_choices() -> None:
     with pytest.raises(SettingError, match="ask with choices"):
         model.ask(BANANA, "is there a dog?")
     assert model.ask(BANANA, "what is this?", ["banana", "laptop"]).text == "banana"
+
+
+def test_names_that_do_not_fit_their_vectors_are_refused(tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(Bundle.open("open-autoglm-base").path, tmp_path / "copy"))
+    with (copy / "vocabulary.txt").open("a") as names:
+        names.write("one more\n")
+    seal(copy, read_manifest(copy))
+    with pytest.raises(BundleError, match=r"vocabulary\.safetensors does not fit the 1001 names of vocabulary\.txt"):
+        open_autoglm.load(copy).ask(BANANA, "what is this?")
+    fields = json.loads((copy / "manifest.json").read_text())
+    del fields["vocabulary"]["classifier"]
+    (copy / "manifest.json").write_text(json.dumps(fields))
+    with pytest.raises(BundleError, match="damaged \\(classifier is missing"):
+        Bundle.open(copy)

@@ -287,10 +287,15 @@ def test_the_space_follows_all_that_decides_a_vector_and_not_the_name(tmp_path: 
     config["text_config"]["hidden_act"] = "relu"
     (bundle.path / "config.json").write_text(json.dumps(config))
     spaces.append(space())
-    for file in ("tokenizer.json", "model.safetensors"):
-        with (bundle.path / file).open("ab") as opened:
-            opened.write(b" ")
-        spaces.append(space())
+    with (bundle.path / "model.safetensors").open("ab") as opened:
+        opened.write(b" ")
+    spaces.append(space())
+    tokenizer = json.loads((bundle.path / "tokenizer.json").read_text("utf-8"))
+    (bundle.path / "tokenizer.json").write_text(json.dumps(tokenizer, indent=1), "utf-8")
+    assert space() == spaces[-1]
+    tokenizer["model"]["unk_token"] = "[MASK]"
+    (bundle.path / "tokenizer.json").write_text(json.dumps(tokenizer), "utf-8")
+    spaces.append(space())
     assert len(set(spaces)) == len(spaces)
 
 

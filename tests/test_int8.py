@@ -15,6 +15,7 @@ from open_autoglm.compression.int8_bundle import INT8_WEIGHTS, Checks, Int8Bundl
 from open_autoglm.compression.qdq import convolutions
 from open_autoglm.compression.ranges import Histogram, RangeSettings, activation_ranges, mean_square, percentile
 from open_autoglm.compression.static_int8 import StaticSettings, mean_cosine, outputs_of, static_int8
+from open_autoglm.compression.weight_only import weight_only_int8
 from open_autoglm.errors import BundleError, SettingError
 from open_autoglm.modeling import OpenAutoGLM
 from open_autoglm.runtime import model as runtime_model
@@ -141,6 +142,20 @@ def test_where_only_the_size_counts_a_graph_may_keep_its_weights_alone_in_int8(t
         * load(source.path, precision="fp32").embed_images(PICTURES[10:14])
     ).sum(axis=1)
     assert cosines.min() > 0.98
+
+
+def test_weights_alone_are_those_of_the_graph_beside() -> None:
+    floats = net(1.0)
+    beside = static_int8(floats, inputs(4), StaticSettings(least_cosine=0)).proto
+    scale = next(one for one in beside.graph.initializer if one.name == "weight1_scale")
+    scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) * np.float32(1.01), scale.name))
+    made = weight_only_int8(floats, beside)
+    theirs = {one.name: one.SerializeToString() for one in beside.graph.initializer}
+    for layer in range(3):
+        for one in made.graph.initializer:
+            if one.name.startswith(f"weight{layer}"):
+                assert one.SerializeToString() == theirs[one.name]
+    assert mean_cosine(outputs_of(floats, inputs(4)), outputs_of(made, inputs(4))) > 0.999
 
 
 def net(spread: float, layers: int = 3) -> onnx.ModelProto:

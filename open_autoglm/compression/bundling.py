@@ -34,6 +34,8 @@ from .parity import cells_parity, check_similarity, fusion_parity, image_parity,
 from .parity_writing import writing_parity
 from .sharing import gather_packed_rows, share_weights, strip_traces
 
+CONCEPTS = {"classifier": "image_head.classifier.weight", "appearance": "image_head.appearance.weight"}
+
 
 def make_bundle(
     model: OpenAutoGLM,
@@ -73,6 +75,7 @@ def make_bundle(
             "image": asdict(processor.image_processor.preprocessing),
             "text": text_settings(processor.tokenizer, model.config, template),
         }
+        take_out_spaces(folder / "tokenizer.json")
         manifest = Manifest(
             name=name,
             space=space_id(folder, preprocessing),
@@ -182,12 +185,15 @@ def with_detector(proposals: Mapping[str, Any], bundle: Bundle) -> Manifest:
 def with_vocabulary(
     folder: Path, manifest: Manifest, names: Sequence[str], vectors: Mapping[str, NDArray[np.float32]] | None = None
 ) -> Manifest:
-    """Writes the names that a bundle knows, one a line, and their vectors, packed; the manifest with them."""
+    """Writes the names that a bundle knows, one a line, and their vectors, packed; the manifest with them.
+
+    Where there are vectors, the model's head of pictures is that of concepts, which tells names apart.
+    """
     vocabulary = {"names": "vocabulary.txt"}
     lines = (" ".join(name.split()) + "\n" for name in names)
     (folder / vocabulary["names"]).write_text("".join(lines), encoding="utf-8")
     if vectors is not None:
-        vocabulary["vectors"] = "vocabulary.safetensors"
+        vocabulary |= {"vectors": "vocabulary.safetensors", **CONCEPTS}
         write_weights(folder / vocabulary["vectors"], vectors, packed=True)
     return replace(manifest, vocabulary=vocabulary)
 
@@ -247,15 +253,23 @@ def text_settings(tokenizer: Any, config: OpenAutoGLMConfig, template: str) -> d
     }
 
 
+def take_out_spaces(path: Path) -> None:
+    """Writes a JSON file in one line: a third of a tokenizer's is space, as transformers writes it."""
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(fields, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+
+
 def space_id(folder: Path, preprocessing: Mapping[str, Mapping[str, Any]]) -> str:
     """16 hexadecimal digits of all that decides a vector: weights, configuration, preprocessing and tokenizer.
 
-    Not what the model is called, which program wrote it, or how a label becomes a sentence.
+    Not what the model is called, which program wrote it, how a tokenizer is spelled in its file, or how a label becomes
+    a sentence.
     """
     text = {name: value for name, value in preprocessing["text"].items() if name != "template"}
+    tokenizer = json.dumps(json.loads((folder / "tokenizer.json").read_text("utf-8")), ensure_ascii=False, indent=2)
     parts = (
         bundles.sha256(folder / WEIGHTS),
-        bundles.sha256(folder / "tokenizer.json"),
+        hashlib.sha256(tokenizer.encode()).hexdigest(),
         canonical(json.loads((folder / "config.json").read_text(encoding="utf-8"))),
         canonical({"image": preprocessing["image"], "text": text}),
     )

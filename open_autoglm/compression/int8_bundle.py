@@ -136,7 +136,8 @@ def quantise_bundle(
             problem = shortfall(task, figures, settings)
             if problem and settings.only and task in PICTURE_TASKS:
                 report(f"Keeping the weights alone of the graph {task} in int8")
-                graph = write_graph(model, task, *weights_alone(model, task, checks), store, folder)
+                beside = [inlined(Bundle(folder, source.manifest), kept[one]) for one in PICTURE_TASKS if one in kept]
+                graph = write_graph(model, task, *weights_alone(model, task, checks, *beside[:1]), store, folder)
                 write_stored(folder / INT8_WEIGHTS, store.tensors)
                 figures = {**graph.parity, **compare(model, Bundle(folder, source.manifest), task, graph, checks)}
                 problem = shortfall(task, figures, replace(settings, least_speedup=0))
@@ -188,11 +189,16 @@ def quantised(model: Model, task: str, checks: Checks, settings: Int8Settings) -
     return made.proto, len(made.left)
 
 
-def weights_alone(model: Model, task: str, checks: Checks) -> tuple[onnx.ModelProto, int]:
-    """The graph with its weights alone in int8, inside, and how many layers that leaves in float: all."""
+def weights_alone(
+    model: Model, task: str, checks: Checks, beside: onnx.ModelProto | None = None
+) -> tuple[onnx.ModelProto, int]:
+    """The graph with its weights alone in int8, inside, and how many layers that leaves in float: all.
+
+    Those that ``beside`` has, another graph of the tower with its weights inside, are as they are there.
+    """
     proto = folded(inlined(model.bundle, model.bundle.manifest.graphs[task]["fp32"]))
     shifts = bias_shifts(proto, picture_inputs(model, task, checks.calibration[:MEANS]))
-    return weight_only_int8(corrected(proto, shifts)), len(layers_of(proto.graph))
+    return weight_only_int8(corrected(proto, shifts), beside), len(layers_of(proto.graph))
 
 
 def compare(model: Model, bundle: Bundle, task: str, graph: Graph, checks: Checks) -> dict[str, float]:
@@ -242,8 +248,13 @@ def finish(folder: Path, source: Bundle, made: Mapping[str, Graph], only: bool) 
 
 
 def keep_tensors(folder: Path, source: Bundle, manifest: Manifest) -> None:
-    """Rewrites ``model.safetensors`` with the tensors that a graph, the similarity or the calibration needs."""
-    facts = (manifest.calibration.get("reference"), manifest.similarity.get("matrix"))
+    """Rewrites ``model.safetensors`` with the tensors that a graph, the similarity, calibration or vocabulary needs."""
+    facts = (
+        manifest.calibration.get("reference"),
+        manifest.similarity.get("matrix"),
+        manifest.vocabulary.get("classifier"),
+        manifest.vocabulary.get("appearance"),
+    )
     wanted = {name for name in facts if name}
     for graph in (graph for there in manifest.graphs.values() for graph in there.values()):
         wanted |= {shared.tensor for shared in graph.weights.values() if shared.file == WEIGHTS}

@@ -83,7 +83,7 @@ def write(model: OpenAutoGLM, processor: OpenAutoGLMProcessor, source: Bundle, p
         template=str(manifest.preprocessing["text"]["template"]),
         packed=source.weights.packed,
     )
-    for file in manifest.vocabulary.values():
+    for file in (manifest.vocabulary[part] for part in ("names", "vectors") if part in manifest.vocabulary):
         shutil.copy2(source.path / file, place / file)
     made = bundles.read_manifest(place)
     bundles.seal(place, replace(made, calibration=manifest.calibration, vocabulary=manifest.vocabulary))

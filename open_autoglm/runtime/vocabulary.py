@@ -1,6 +1,6 @@
 """The names of things that a bundle knows, what pictures of them look like, and how to tell them apart.
 
-It knows two files of a bundle; it knows nothing about pictures or graphs.
+It knows two files of a bundle and two of its tensors; it knows nothing about pictures or graphs.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ NEAREST = 3  # known things that are asked how far a sentence can reach; one alo
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """``names``, and by their order, or empty: ``pictures`` [n, d], ``classifiers`` [n, d].
+    """``names``, and by their order, or empty: ``pictures`` [n, d], ``classifiers`` [n, c].
 
-    A picture of the thing has about the unit vector in ``pictures``. The inner products of a picture's vector with
-    ``classifiers`` are the logits of the names.
+    A picture of the thing has about the unit vector in ``pictures``. The inner products of the last ``c`` numbers of a
+    picture's vector, which say how it looks, with ``classifiers`` are the logits of the names.
     """
 
     names: tuple[str, ...]
@@ -45,13 +45,14 @@ class Vocabulary:
         if "vectors" not in files:
             return cls(names, nothing, nothing)
         weights = Weights(bundle.path / files["vectors"])
-        pictures, classifiers = (weights.float32(name) for name in ("pictures", "classifiers"))
-        if not pictures.shape == classifiers.shape == (len(names), dimension):
+        pictures, scale = (weights.float32(name) for name in ("pictures", "scale"))
+        classifier, appearance = (bundle.weights.float32(files[name]) for name in ("classifier", "appearance"))
+        if not (pictures.shape == (len(names), dimension) and len(classifier) == len(names)):
             raise BundleError(
                 f"{bundle.path / files['vectors']} does not fit the {len(names)} names of {path.name}; "
                 "copy the bundle again."
             )
-        return cls(names, pictures, classifiers)
+        return cls(names, pictures, scale * classifiers_of(classifier, appearance))
 
     def reach(self, queries: Floats) -> Floats:
         """How high sentences [q, d] can score: the mean [q] of their similarity to the nearest known pictures."""
@@ -65,7 +66,13 @@ class Vocabulary:
         """The probability [n] of each name for a picture's vector [d]; None without classifiers."""
         if not len(self.classifiers):
             return None
-        logits = self.classifiers @ whole
+        logits = self.classifiers @ whole[-self.classifiers.shape[1] :]
         weights = np.exp(logits - logits.max())
         probabilities: Floats = weights / weights.sum()
         return probabilities
+
+
+def classifiers_of(classifier: Floats, appearance: Floats) -> Floats:
+    """What is left [n, c] of a tower's classifier [n, hidden] in vectors that ``appearance`` [c, hidden] makes."""
+    left: Floats = (classifier - classifier.mean(axis=0)) @ appearance.T
+    return left
