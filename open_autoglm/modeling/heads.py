@@ -46,9 +46,9 @@ class TextConcepts(nn.Module):
 
     - Meaning: ``wording`` takes away what only tells how a sentence is worded, ``place`` keeps the directions in which
       names differ.
-    - Appearance: kernel regression from the places of the classes' names, ``names`` [concepts, d], to the directions of
-      their classifiers: ``looks`` [concepts, appearance_dim] holds the solved coefficients; the kernel is Gaussian, of
-      ``concept_width``.
+    - Appearance: kernel regression from the places of the classes' names, ``names`` [concepts, d], and of others,
+      ``added`` [added_names, d], to the directions of their classifiers: ``looks`` [n, appearance_dim] holds the solved
+      coefficients of both; the kernel is Gaussian, of ``concept_width``.
     """
 
     def __init__(self, hidden: int, config: OpenAutoGLMConfig) -> None:
@@ -57,7 +57,8 @@ class TextConcepts(nn.Module):
         self.wording = nn.Linear(hidden, hidden)
         self.place = nn.Linear(hidden, meaning)
         self.names = nn.Parameter(torch.zeros(config.concepts, meaning))
-        self.looks = nn.Parameter(torch.zeros(config.concepts, config.appearance_dim))
+        self.added = nn.Parameter(torch.zeros(config.added_names, meaning)) if config.added_names else None
+        self.looks = nn.Parameter(torch.zeros(config.concepts + config.added_names, config.appearance_dim))
         self.width = config.concept_width
 
     def forward(self, features: Tensor) -> Tensor:
@@ -69,8 +70,11 @@ class TextConcepts(nn.Module):
         return unit(self.place(unit(self.wording(features))))
 
     def closeness(self, meaning: Tensor) -> Tensor:
-        """The kernel [..., concepts] between unit vectors [..., d] and the classes' names."""
-        return torch.exp((meaning @ self.names.T - 1) / self.width**2)
+        """The kernel [..., n] between unit vectors [..., d] and the names."""
+        alike = meaning @ self.names.T
+        if self.added is not None:
+            alike = torch.cat([alike, meaning @ self.added.T], dim=-1)
+        return torch.exp((alike - 1) / self.width**2)
 
 
 def halves(one: Tensor, other: Tensor) -> Tensor:
