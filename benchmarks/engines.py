@@ -4,8 +4,8 @@ Rows: pictures, 16 at once and one; sentences of about 14 tokens, one and 16. Fo
 times as fast as torch eager in float32, and the mean cosine to its vectors. ``quantize_dynamic``: the float32 graph
 through ``onnxruntime.quantization.quantize_dynamic`` as it is, which is what one would do without this project. The
 sides take turns of seven runs each, of which five are counted: they find their own weights in the cache and not those
-of another side, as where one model runs. ``first_times_faster``: the same of the first runs of turns, which find others'.
-Ratios are of medians.
+of another side, as where one model runs. ``first_times_faster``: the same of the turns' first runs, which find those of
+others. Ratios are of medians.
 """
 
 from __future__ import annotations
