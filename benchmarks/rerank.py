@@ -2,10 +2,7 @@
 
 Both stages are the index's own, over the photos as files; the first one ranks all photos, the second one the first 50
 of them. mAP is over all photos, latency of a search for ten. ``recipes/grocery-match.yaml`` trains the bundle on the
-train split, and everything was chosen on the validation split. ``--first base``: the same where the first stage is that
-of the base bundle, which was never trained on groceries; by the same recipe,
-
-    autoglm train recipes/grocery-match.yaml --set name=base-match --set model.start=open-autoglm-base
+train split, and everything was chosen on the validation split.
 """
 
 from __future__ import annotations
@@ -25,7 +22,7 @@ import open_autoglm
 from open_autoglm.evaluation.retrieval import retrieval
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data" / "grocery"
-BUNDLES = {"grocery": "runs/grocery-match/bundle", "base": "runs/base-match/bundle"}  # by what the first stage knows
+BUNDLE = "runs/grocery-match/bundle"
 LOOKED_AT = 50
 SHOWN = 10
 QUICK = 10  # every tenth photo
@@ -37,10 +34,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="every tenth photo")
     parser.add_argument("--data", type=Path, default=DATA, help="folder with test.parquet and classes.parquet")
     parser.add_argument("--split", default="test", choices=["val", "test"])
-    parser.add_argument("--first", default="grocery", choices=list(BUNDLES))
+    parser.add_argument("--model", default=BUNDLE)
     arguments = parser.parse_args()
     began = time.perf_counter()
-    model = open_autoglm.load(BUNDLES[arguments.first])
+    model = open_autoglm.load(arguments.model)
     classes = pq.read_table(arguments.data / "classes.parquet", columns=["fine_id", "description"]).to_pylist()
     photos = pq.read_table(arguments.data / f"{arguments.split}.parquet", columns=["image", "fine_id"]).to_pylist()
     photos = photos[::QUICK] if arguments.quick else photos
@@ -78,7 +75,7 @@ def main() -> None:
         "reranked_p50_ms": 1000 * waits[1],
     }
     settings = {"model": model.space, "split": arguments.split, "looked_at": LOOKED_AT}
-    record("rerank" if arguments.first == "grocery" else "rerank_base", settings, figures, time.perf_counter() - began)
+    record("rerank", settings, figures, time.perf_counter() - began)
 
 
 def typical(search: Callable[[str], object], texts: Sequence[str]) -> float:

@@ -189,8 +189,7 @@ def fit_appearance(model: OpenAutoGLM, tokenizer: Any, settings: Mapping[str, An
     known = class_names(model.config.concepts)
     worn = [normalize(looks[[known.index(name) for name in names]].mean(dim=0), dim=-1) for names in settings["worn"]]
     people = settings["people"]
-    places = normalize(head.wording(in_all_wordings(model, tokenizer, people).mean(dim=0)), dim=-1)
-    head.added.copy_(normalize(head.place(places), dim=-1))
+    head.added.copy_(head.meaning(in_all_wordings(model, tokenizer, people).mean(dim=0)))
     looks = torch.cat([looks, normalize(torch.stack(worn).mean(dim=0), dim=-1).expand(len(people), -1)])
     kernel = head.closeness(torch.cat([head.names, head.added]))
     head.looks.copy_(torch.linalg.solve(kernel + settings["ridge"] * torch.eye(len(kernel)), looks))

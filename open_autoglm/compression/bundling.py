@@ -266,6 +266,7 @@ def space_id(folder: Path, preprocessing: Mapping[str, Mapping[str, Any]]) -> st
     a sentence.
     """
     text = {name: value for name, value in preprocessing["text"].items() if name != "template"}
+    # As transformers spells it, which is how it lay there before it was written in one line.
     tokenizer = json.dumps(json.loads((folder / "tokenizer.json").read_text("utf-8")), ensure_ascii=False, indent=2)
     parts = (
         bundles.sha256(folder / WEIGHTS),

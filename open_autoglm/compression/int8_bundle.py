@@ -136,8 +136,9 @@ def quantise_bundle(
             problem = shortfall(task, figures, settings)
             if problem and settings.only and task in PICTURE_TASKS:
                 report(f"Keeping the weights alone of the graph {task} in int8")
-                beside = [inlined(Bundle(folder, source.manifest), kept[one]) for one in PICTURE_TASKS if one in kept]
-                graph = write_graph(model, task, *weights_alone(model, task, checks, *beside[:1]), store, folder)
+                like = next((kept[one] for one in PICTURE_TASKS if one in kept), None)
+                beside = inlined(Bundle(folder, source.manifest), like) if like else None
+                graph = write_graph(model, task, *weights_alone(model, task, checks, beside), store, folder)
                 write_stored(folder / INT8_WEIGHTS, store.tensors)
                 figures = {**graph.parity, **compare(model, Bundle(folder, source.manifest), task, graph, checks)}
                 problem = shortfall(task, figures, replace(settings, least_speedup=0))
@@ -190,7 +191,7 @@ def quantised(model: Model, task: str, checks: Checks, settings: Int8Settings) -
 
 
 def weights_alone(
-    model: Model, task: str, checks: Checks, beside: onnx.ModelProto | None = None
+    model: Model, task: str, checks: Checks, beside: onnx.ModelProto | None
 ) -> tuple[onnx.ModelProto, int]:
     """The graph with its weights alone in int8, inside, and how many layers that leaves in float: all.
 
