@@ -17,6 +17,7 @@ from open_autoglm.search import Index
 
 K = 10
 LINKS, BUILDING = 32, 100
+EFFORTS = (16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 768, 1024)
 Found = list[int]
 
 
@@ -40,6 +41,7 @@ class Side(Protocol):
 class Built(ABC):
     """Notes how long the making of a graph takes, without the storing of pictures; asks one by one."""
 
+    efforts = EFFORTS
     build_s = 0.0
 
     @abstractmethod
@@ -61,12 +63,10 @@ class Built(ABC):
 class Ours(Built):
     """The index itself, with records and all."""
 
-    efforts = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
-
     def __init__(self, folder: Path, vectors: Floats, queries: Floats, threads: int) -> None:
         self.path = folder / "ours.index"
         self.model = VectorModel(queries)
-        self._open: dict[int, Index] = {}
+        self._open: Index | None = None
         if self.path.exists():
             return  # both ways to ask it share one index
         with Index.create(self.path, self.model) as index:  # type: ignore[arg-type]
@@ -79,13 +79,13 @@ class Ours(Built):
 
     def _opened(self, effort: int) -> Index:
         """The index with an effort, once it has read its new map to its end in the background, as it does once."""
-        if effort not in self._open:
-            index = Index.open(self.path, self.model, effort=effort)  # type: ignore[arg-type]
-            index.search("0", cut=False)
-            while index._upkeep._work._checked is None:
+        if self._open is None:
+            self._open = Index.open(self.path, self.model)  # type: ignore[arg-type]
+            self._open.search("0", cut=False)
+            while self._open._upkeep._work._checked is None:
                 time.sleep(0.1)
-            self._open = {effort: index}
-        return self._open[effort]
+        self._open._effort = effort
+        return self._open
 
     def bytes(self) -> int:
         return sum(file.stat().st_size for file in self.path.iterdir())
@@ -103,8 +103,6 @@ class OursBare(Ours):
 
 class Faiss(Built):
     """faiss HNSW, in float or at 8 bits."""
-
-    efforts = Ours.efforts
 
     def __init__(self, folder: Path, vectors: Floats, queries: Floats, threads: int, kind: str = "float") -> None:
         import faiss
@@ -141,8 +139,6 @@ class Faiss(Built):
 class Usearch(Built):
     """usearch, in half precision or at 8 bits."""
 
-    efforts = Ours.efforts
-
     def __init__(self, folder: Path, vectors: Floats, queries: Floats, threads: int, kind: str = "f16") -> None:
         from usearch.index import Index as Graph
 
@@ -166,8 +162,6 @@ class Usearch(Built):
 
 class Hnswlib(Built):
     """hnswlib, in float."""
-
-    efforts = Ours.efforts
 
     def __init__(self, folder: Path, vectors: Floats, queries: Floats, threads: int) -> None:
         import hnswlib
@@ -193,8 +187,6 @@ class Hnswlib(Built):
 
 class Lance(Built):
     """LanceDB, IVF_HNSW_SQ with exact vectors for the best: its own way to hold many pictures."""
-
-    efforts = (16, 32, 64, 128, 256, 512)
 
     def __init__(self, folder: Path, vectors: Floats, queries: Floats, threads: int) -> None:
         import lancedb

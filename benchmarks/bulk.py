@@ -28,7 +28,7 @@ from open_autoglm.runtime.model import Model
 from open_autoglm.search.bulk import OnRay, embed
 from open_autoglm.search.bulk.dataset import Dataset
 
-PART = 16
+PART, SMALL_PART = 64, 16  # pictures; where runs are killed, parts are small, so that there are many
 BUNDLE = "open-autoglm-base"
 KILLED = """
 import sys
@@ -44,9 +44,9 @@ embed(source, out, open_autoglm.load(), part_size=int(part), executor=OnRay.conn
 def main() -> None:
     """Measures and records both."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one round of 128 pictures and one kill, for a look")
+    parser.add_argument("--quick", action="store_true", help="one round of 256 pictures and one kill, for a look")
     quick = parser.parse_args().quick
-    count, rounds, kills = (128, 1, 1) if quick else (1_500, 3, 10)
+    count, rounds, kills = (256, 1, 1) if quick else (2_048, 3, 10)
     began = time.perf_counter()
     model = open_autoglm.load(BUNDLE)
     with tempfile.TemporaryDirectory() as name:
@@ -85,13 +85,14 @@ def after_kills(source: Path, folder: Path, model: Model, cluster: str, kills: i
     """Rows that differ between a run killed so many times at random moments, then resumed, and one that was not."""
     moments = random.Random(0)
     whole = folder / "whole.lance"
-    embed(source, whole, model, part_size=PART, executor=OnRay.connect(cluster, partial(open_autoglm.load, threads=1)))
+    ray_workers = OnRay.connect(cluster, partial(open_autoglm.load, threads=1))
+    embed(source, whole, model, part_size=SMALL_PART, executor=ray_workers)
     for number in range(kills):
         # Each of them is begun anew for every third kill: a run that is finished cannot be killed at work.
         out = folder / f"killed-{number // 3}.lance"
-        command = [sys.executable, "-c", KILLED, str(source), str(out), cluster, str(PART)]
+        command = [sys.executable, "-c", KILLED, str(source), str(out), cluster, str(SMALL_PART)]
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        wanted = stored(out) + PART
+        wanted = stored(out) + SMALL_PART
         while process.poll() is None and stored(out) < min(wanted, len(list(source.iterdir()))):
             time.sleep(0.05)
         time.sleep(moments.random())
@@ -99,7 +100,7 @@ def after_kills(source: Path, folder: Path, model: Model, cluster: str, kills: i
         process.wait()
     differing = 0
     for killed in sorted(folder.glob("killed-*.lance")):
-        embed(source, killed, model, part_size=PART)
+        embed(source, killed, model, part_size=SMALL_PART)
         differing += len(rows(whole) ^ rows(killed))
     return differing
 

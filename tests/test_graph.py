@@ -17,6 +17,7 @@ from index_parts import DIMENSION, environment
 from open_autoglm.errors import SettingError
 from open_autoglm.search import Index, frozen
 from open_autoglm.search.comparing import by_picture
+from open_autoglm.search.graph import Graph, GraphBuilder, Width
 from open_autoglm.search.halves import as_floats
 from open_autoglm.search.rows import Content, FileState
 
@@ -78,6 +79,23 @@ def test_halves_become_the_same_floats() -> None:
     finite = every[np.isfinite(every)].reshape(-1, 2, 16)
     assert np.array_equal(as_floats(finite).view(np.uint32), finite.astype(np.float32).view(np.uint32))
     assert as_floats(finite[::3, 1]).tolist() == finite[::3, 1].tolist()
+
+
+def test_nodes_are_numbered_anew_and_stay_the_same_ones() -> None:
+    vectors = some_vectors(3000)[:, 0]
+    graphs, orders = list[Graph](), list[np.ndarray]()
+    for settled in (False, True):
+        builder, pieces = GraphBuilder(DIMENSION, Width(), float(np.abs(vectors).max()), 1), list[bytes]()
+        builder.add(vectors)
+        orders.append(builder.settle() if settled else np.arange(len(vectors)))
+        builder.write(pieces.append)
+        graphs.append(Graph(np.frombuffer(b"".join(pieces), np.uint8)))
+    assert sorted(orders[1]) == list(range(len(vectors)))
+    steps = [np.linalg.norm(np.diff(vectors[order], axis=0), axis=1).mean() for order in orders]
+    assert steps[1] < steps[0], "neighbours are no nearer than they were"
+    for vector in vectors[::100]:
+        plain, settled = (order[graph.near(vector, 10, 64)] for graph, order in zip(graphs, orders, strict=True))
+        assert plain.tolist() == settled.tolist()
 
 
 def test_a_query_may_reach_farther_than_the_numbers_of_any_picture(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from .sections import Damaged, Sections
 Floats = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
-FORMAT = 2
+FORMAT = 3
 FILE = "vectors.map"
 WHOLES, VIEWS = "wholes", "views"
 COMPARED_AT_ONCE = 1024  # vectors, which are made float32 for it, and so few lie in the caches meanwhile
@@ -103,7 +103,7 @@ class Frozen:
             rows = self._wholes.near_all(part, wanted, held)
             if rows is None:
                 return None
-            near = as_floats(self._vectors[rows, 0])
+            near = self._wholes_of(rows)
             scores = bounded(np.matmul(near, part[:, :, None])[:, :, 0])
             ids[start : start + size], cosines[start : start + size] = best_of_each(self.ids[rows], scores, k)
         return ids, cosines
@@ -129,9 +129,12 @@ class Frozen:
         return top(found, k)
 
     def _compared(self, comparison: Comparison, rows: Rows) -> Floats:
-        # take() is quicker, but would first copy the wholes of all pictures to lie beside each other.
-        views = self._vectors[rows, :1] if comparison.wholes else self._vectors.take(rows, axis=0)
-        return as_floats(views)
+        return self._wholes_of(rows[:, None]) if comparison.wholes else as_floats(self._vectors.take(rows, axis=0))
+
+    def _wholes_of(self, rows: Rows) -> Floats:
+        """The first views [..., d] of rows [...]."""
+        _, views, dimension = self._vectors.shape
+        return as_floats(self._vectors.reshape(-1, dimension).take(rows * views, axis=0))
 
     def _candidates(self, comparison: Comparison, k: int, mask: Mask | None, searching: int) -> Rows | None:
         """Rows among which the ``k`` best are, or None where all are to be compared."""

@@ -45,7 +45,7 @@ class Net:
         self._graph = Graph(sections[f"{name}.graph"])
         self._members = sections[f"{name}.members"].view(np.uint32)
         self._starts = sections[f"{name}.starts"].view(np.int64)
-        self._plain = views == 1 and len(self._graph) == len(self._members)  # no two are equal: a node is a row
+        self._plain = views == 1 and len(self._graph) == len(self._members)  # no two are equal: a node has one row
 
     def __len__(self) -> int:
         return len(self._graph)
@@ -63,8 +63,8 @@ class Net:
         """About the nearest ``wanted`` rows [q, wanted] to vectors [q, d]; None where that takes one search each."""
         if not self._plain:
             return None
-        nodes = self._graph.near_all(probes, searching)[:, :wanted]
-        return nodes if nodes.shape[1] == wanted and nodes.min() >= 0 else None
+        nodes = self._graph.near_all(probes, wanted, searching)
+        return self._members[nodes].astype(np.int64) if nodes.shape[1] == wanted and nodes.min() >= 0 else None
 
     def scan(self, probe: Floats, wanted: int, mask: Mask | None) -> Rows:
         """The same, with every allowed node compared."""
@@ -78,7 +78,8 @@ class Net:
 
     def _rows(self, nodes: Rows, wanted: int, mask: Mask | None) -> Rows:
         if self._plain:
-            return (nodes if mask is None else nodes[mask.rows[nodes]])[:wanted]
+            rows = self._members[nodes].astype(np.int64)
+            return (rows if mask is None else rows[mask.rows[rows]])[:wanted]
         starts, counts = self._starts[nodes], self._starts[nodes + 1] - self._starts[nodes]
         places = np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
         rows = self._members[places].astype(np.int64) // self.views
@@ -103,13 +104,14 @@ def write_net(
     largest = float(np.abs(flat[sample]).max(initial=np.finfo(np.float16).tiny))
     builder = GraphBuilder(flat.shape[1], width, largest, threads)
     first, node_of = _distinct(flat, builder)
+    for rows in _blocks(len(first)):
+        step(int(first[rows.start]))
+        builder.add(as_floats(flat[first[rows]]))
+    node_of = np.argsort(builder.settle())[node_of]
     with file.section(f"{name}.members") as write:
         write(np.argsort(node_of, kind="stable").astype(np.uint32).data)
     with file.section(f"{name}.starts") as write:
         write(np.concatenate([[0], np.cumsum(np.bincount(node_of))]).astype(np.int64).data)
-    for rows in _blocks(len(first)):
-        step(int(first[rows.start]))
-        builder.add(as_floats(flat[first[rows]]))
     with file.section(f"{name}.graph") as write:
         builder.write(write)
     step(len(flat))

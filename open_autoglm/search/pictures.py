@@ -5,6 +5,7 @@ It knows the store's changes and when a newer file lies beside it; it knows noth
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,8 @@ from .store import Store
 
 Floats = NDArray[np.float32]
 Ids = NDArray[np.int64]
+
+LOOKED = 0.1  # seconds after which it is looked again whether another program has made a newer file
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Pictures:
         self._store = store
         self._file = store.path / FILE
         self._refused: tuple[int, int, int] | None = None
+        self._look_at = 0.0
         self.problem = ""
         self.adopt(None)
 
@@ -72,8 +76,10 @@ class Pictures:
         return Moment(self.frozen, self._living) if self.frozen else None
 
     def refresh(self, version: int) -> None:
-        """Takes over what any process has changed up to a version of the store."""
-        self.open_newest()
+        """Takes over what any process has changed up to a version of the store, and now and then a newer graph."""
+        if time.monotonic() >= self._look_at:
+            self.open_newest()
+            self._look_at = time.monotonic() + LOOKED
         if version == self._version:
             return
         if self._store.revision() != self._seen:
