@@ -16,6 +16,11 @@ from open_autoglm.errors import BundleError
 
 from .session import Arrays, first_line, shared_weights
 
+# Microseconds that threads wait awake for more: a sentence's steps are shorter than it takes to wake one, and one that
+# was woken may have to share the core of the one that waits for it, for milliseconds. By itself ONNX Runtime waits so
+# long that the cores which decode the next pictures are burnt.
+AWAKE = 1000
+
 
 class OnnxRuntimeSession:
     """A graph in ONNX Runtime on the CPU."""
@@ -48,9 +53,7 @@ def session_options(threads: int) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    # Within a run threads wait for each other awake, as a sentence's steps are shorter than it takes to wake one; after
-    # it they must not burn the cores that decode the next pictures.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.add_session_config_entry("session.intra_op.spin_duration_us", str(AWAKE))
     # A plan for every shape that ever came would be kept, which texts have many of, and saves nothing measurable. The
     # arena stays: it is as large as the largest batch, and without it a batch of pictures spends a third of its time
     # on getting its memory from the system again.
