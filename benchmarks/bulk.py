@@ -46,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round of 256 pictures and one kill, for a look")
     quick = parser.parse_args().quick
-    count, rounds, kills = (256, 1, 1) if quick else (2_048, 3, 10)
+    count, rounds, kills = (256, 1, 1) if quick else (3_072, 3, 10)
     began = time.perf_counter()
     model = open_autoglm.load(BUNDLE)
     with tempfile.TemporaryDirectory() as name:
