@@ -18,7 +18,7 @@ from training_parts import recipe, tiny_model
 import open_autoglm
 from open_autoglm.bundle import Bundle
 from open_autoglm.compression.int8_bundle import Int8Settings
-from open_autoglm.errors import DataError, SettingError, TextError
+from open_autoglm.errors import BundleError, DataError, SettingError, TextError
 from open_autoglm.modeling import OpenAutoGLM, OpenAutoGLMProcessor
 from open_autoglm.modeling.attention import START, Attention
 from open_autoglm.runtime.fusion import FusionAnswering
@@ -153,6 +153,12 @@ def test_what_a_start_lacks_begins_as_wide_as_its_layers_allow(folder: Path) -> 
             assert float(layer.weight.detach().std()) == pytest.approx((3 * layer.in_features) ** -0.5, rel=0.2), name
         if isinstance(layer, Attention) and layer.bias is not None:
             assert torch.equal(layer.bias, torch.full_like(layer.bias, START))
+
+
+def test_a_start_of_other_sizes_is_refused_in_a_sentence(outcome: Outcome) -> None:
+    wider = {**FUSION, "width": 128, "answers": list(PAINT)}
+    with pytest.raises(BundleError, match=r"other sizes than model\.config asks for"):
+        build_model(ModelSettings(start=str(outcome.bundle), config={"fusion": wider}))
 
 
 def test_masked_regions_and_words_change_nothing(outcome: Outcome) -> None:

@@ -52,6 +52,11 @@ def started(settings: ModelSettings) -> tuple[OpenAutoGLM, OpenAutoGLMProcessor]
             model.logit_scale.data.fill_(math.log(config.logit_scale))
         processor = OpenAutoGLMProcessor.from_pretrained(folder or start)
     except (OSError, ValueError, RuntimeError) as error:
+        if "mismatched_sizes" in str(error):  # which transformers advises to ignore
+            raise BundleError(
+                f"model.start is {start!r}, some of whose weights have other sizes than model.config asks for: take "
+                "out there what differs, or start from another bundle."
+            ) from error
         raise BundleError(f"model.start is {start!r}, which cannot be loaded: {reason(error)}.") from error
     return model, processor
 
