@@ -107,7 +107,7 @@ def write_net(
     for rows in _blocks(len(first)):
         step(int(first[rows.start]))
         builder.add(as_floats(flat[first[rows]]))
-    node_of = np.argsort(builder.settle())[node_of]
+    node_of = np.argsort(builder.settle())[node_of]  # sorting a permutation turns it round
     with file.section(f"{name}.members") as write:
         write(np.argsort(node_of, kind="stable").astype(np.uint32).data)
     with file.section(f"{name}.starts") as write:

@@ -18,7 +18,7 @@ from .session import Arrays, first_line, shared_weights
 
 # Microseconds that threads wait awake for more: a sentence's steps are shorter than it takes to wake one, and one that
 # was woken may have to share the core of the one that waits for it, for milliseconds. By itself ONNX Runtime waits so
-# long that the cores which decode the next pictures are burnt.
+# long that it takes the cores from those which decode the next pictures.
 AWAKE = 1000
 
 
