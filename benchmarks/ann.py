@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -68,7 +69,8 @@ def sides(names: list[str], count: int, asked: int, arguments: argparse.Namespac
         write_vectors(Path(folder), count, TUNING + asked)
         command = [sys.executable, __file__, "--measured", "--folder", folder, "--threads", str(arguments.threads)]
         command += ["--sides", *names, *(["--quick"] if arguments.quick else [])]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # faiss and the others are told of threads one by one
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
     return {"vectors": count, **json.loads(done.stdout.splitlines()[-1])}
 
 

@@ -20,7 +20,7 @@ from graph_parts import small_graphs as small_graphs
 from index_parts import ColourModel, environment, make, paint
 
 from open_autoglm.errors import BundleError, IndexStoreError, MissingExtra, SettingError
-from open_autoglm.search import Index, building, graph, net, upkeep
+from open_autoglm.search import Index, building, graph, net, stamp, upkeep
 from open_autoglm.search.frozen import FILE
 from open_autoglm.search.graph import Width
 from open_autoglm.search.sections import Sections
@@ -196,7 +196,7 @@ def test_killed_while_a_graph_is_made_the_old_one_serves_on(tmp_path: Path) -> N
         assert recall(opened, model, vectors, ids) >= 0.97
     assert index.optimize(again=True)
     assert {file.name for file in path.parent.iterdir()} <= {
-        *("index.sqlite", "index.sqlite-wal", "index.sqlite-shm", FILE, building.LOCK)
+        *("index.sqlite", "index.sqlite-wal", "index.sqlite-shm", stamp.FILE, FILE, building.LOCK)
     }
 
 

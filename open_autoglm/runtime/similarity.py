@@ -262,7 +262,7 @@ def best_view(scores: Floats) -> Floats:
 
 def bounded(scores: Floats) -> Floats:
     """Cosines in -1..1, which vectors that are stored or added up with rounding may miss by a little."""
-    return scores.clip(-1, 1)
+    return np.minimum(np.maximum(scores, -1), 1)  # clip takes three times as long for a few
 
 
 def blocks(rows: int, cells: int) -> Iterator[slice]:

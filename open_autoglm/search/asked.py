@@ -77,10 +77,10 @@ def vectors_asked(vectors: object, dimension: int) -> Floats:
             f"Vectors to look for are numbers of the shape [queries, {dimension}] in this index, not "
             f"{list(given.shape) if given.size else type(vectors).__name__}."
         )
-    lengths = np.sqrt(np.einsum("qd,qd->q", given, given))
-    if not ((lengths > 0) & (lengths < np.inf)).all():
+    squares = np.matmul(given[:, None], given[:, :, None])[:, 0]
+    if not all(0 < square < np.inf for (square,) in squares.tolist()):
         raise SettingError("A vector to look for has what is no number, or no direction: all of its numbers are 0.")
-    unit: Floats = given / lengths[:, None]
+    unit: Floats = given / np.sqrt(squares)
     return unit
 
 

@@ -109,8 +109,16 @@ def best_of_each(ids: Ids, scores: Floats, k: int) -> tuple[Ids, Floats]:
     """The ``k`` best of each row of ids [q, n] by scores [q, n], equal scores by id; ``n`` is at least ``k``."""
     ranked = scores.round(SCORE_DIGITS)
     order = np.lexsort((ids, -ranked))[:, :k]
-    rows = np.arange(len(ids))[:, None]
-    return ids[rows, order], ranked[rows, order]
+    order += np.arange(0, ids.size, ids.shape[1])[:, None]
+    return ids.take(order), ranked.take(order)
+
+
+def joined(parts: Sequence[tuple[Ids, Floats]], k: int) -> tuple[Ids, Floats]:
+    """Ids [q, k] and scores [q, k] of parts of the queries, in their order."""
+    if len(parts) == 1:
+        return parts[0]
+    ids = [np.empty((0, k), np.int64), *(ids for ids, _ in parts)]
+    return np.concatenate(ids), np.concatenate([np.empty((0, k), np.float32), *(scores for _, scores in parts)])
 
 
 def as_arrays(found: Sequence[Ranked], k: int) -> tuple[Ids, Floats]:

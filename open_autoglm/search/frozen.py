@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 
 from ..runtime.similarity import bounded
 from .comparing import Comparison
-from .exact import Ranked, best, best_of_each
+from .exact import Ranked, best, best_of_each, joined
 from .graph import Width
-from .halves import as_floats
+from .halves import Halves, as_floats, products
 from .net import Mask, Net, Rows
 from .sections import Damaged, Sections
 
 Floats = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
-FORMAT = 3
+FORMAT = 4
 FILE = "vectors.map"
 WHOLES, VIEWS = "wholes", "views"
 COMPARED_AT_ONCE = 1024  # vectors, which are made float32 for it, and so few lie in the caches meanwhile
@@ -30,7 +30,9 @@ FEW = 4096  # vectors that are compared at once rather than asked of a graph
 # Comparing one node on the way through a graph costs as much as so many of them in a row.
 GRAPH_COST = 40
 SPARSE = 0.9  # a mask that excludes more is given to the graph
-SPARE = 8  # nodes looked at beyond what is wanted, for what 8 bits put in a wrong order
+SPARE = 16  # pictures looked at beyond what is wanted, for what fewer numbers of 8 bits put in a wrong order
+SPARE_SHARE = 8  # and one more for so many nodes held in view: who asks for more shall not lose it there
+SPARE_SCANNED = 64  # where every node was compared, which costs more
 
 
 class Frozen:
@@ -89,24 +91,23 @@ class Frozen:
     def nearest(self, vectors: Floats, k: int, searching: int | None = None) -> tuple[Ids, Floats] | None:
         """For unit vectors [q, d] what ``search`` finds among wholes without a mask, in steps for many at once.
 
-        Ids [q, k] and cosines [q, k]. None where that is no short way: the graph would see too little, or has equal
-        pictures.
+        Ids [q, k] and cosines [q, k]. None where that is no short way, because the graph would see too little.
         """
-        wanted = k + SPARE
-        held = max(searching or self.width.searching, wanted)
+        searching = self.width.searching if searching is None else searching
+        wanted = _wanted(k, searching)
+        held = max(searching, wanted)
         if len(self) <= max(FEW, 8 * wanted, held * GRAPH_COST):
             return None
-        ids, cosines = np.empty((len(vectors), k), np.int64), np.empty((len(vectors), k), np.float32)
         size = max(1, COMPARED_AT_ONCE // wanted)
+        parts = []
         for start in range(0, len(vectors), size):
             part = vectors[start : start + size]
             rows = self._wholes.near_all(part, wanted, held)
             if rows is None:
                 return None
-            near = self._wholes_of(rows)
-            scores = bounded(np.matmul(near, part[:, :, None])[:, :, 0])
-            ids[start : start + size], cosines[start : start + size] = best_of_each(self.ids[rows], scores, k)
-        return ids, cosines
+            cosines = bounded(products(self._wholes_of(rows), part))
+            parts.append(best_of_each(self.ids.take(rows), cosines, k))
+        return joined(parts, k)
 
     def likely(self, comparison: Comparison, count: int) -> Ids:
         """The ids of about the ``count`` best of all that were frozen."""
@@ -129,18 +130,19 @@ class Frozen:
         return top(found, k)
 
     def _compared(self, comparison: Comparison, rows: Rows) -> Floats:
-        return self._wholes_of(rows[:, None]) if comparison.wholes else as_floats(self._vectors.take(rows, axis=0))
+        chosen = self._wholes_of(rows[:, None]) if comparison.wholes else self._vectors.take(rows, axis=0)
+        return as_floats(chosen)
 
-    def _wholes_of(self, rows: Rows) -> Floats:
+    def _wholes_of(self, rows: Rows) -> Halves:
         """The first views [..., d] of rows [...]."""
         _, views, dimension = self._vectors.shape
-        return as_floats(self._vectors.reshape(-1, dimension).take(rows * views, axis=0))
+        return self._vectors.reshape(-1, dimension).take(rows * views, axis=0)
 
     def _candidates(self, comparison: Comparison, k: int, mask: Mask | None, searching: int) -> Rows | None:
         """Rows among which the ``k`` best are, or None where all are to be compared."""
         net = self._wholes if comparison.wholes else self._views
         left = len(self) if mask is None else mask.count
-        wanted = k + SPARE
+        wanted = _wanted(k, searching)
         if left * net.views <= FEW or 8 * wanted >= left:
             return None
         share = left / len(self)
@@ -150,8 +152,13 @@ class Frozen:
             if len(rows := _joined(near)) >= k:
                 return rows
             held *= 4  # views of few pictures, or what the mask excludes, took all the places
-        rows = _joined([net.scan(probe, wanted, mask) for probe in comparison.probes])
+        rows = _joined([net.scan(probe, wanted + SPARE_SCANNED, mask) for probe in comparison.probes])
         return rows if len(rows) >= k else None
+
+
+def _wanted(k: int, searching: int) -> int:
+    """How many pictures a graph is to name for the ``k`` best of them to be among them."""
+    return k + SPARE + searching // SPARE_SHARE
 
 
 def top(found: Ranked, k: int) -> Ranked:

@@ -35,12 +35,14 @@ class Width:
     """How widely a graph is made and searched: more finds more and takes longer.
 
     ``links`` a node has on each upper level, and twice as many on the lowest; ``building`` and ``searching`` are
-    how many nodes are held in view (``efConstruction`` and ``efSearch``).
+    how many nodes are held in view (``efConstruction`` and ``efSearch``). ``kept`` is the share of the vectors, in
+    0..1, that must be left in the numbers that nodes are compared by.
     """
 
     links: int = 32
     building: int = 100
-    searching: int = 160
+    searching: int = 256
+    kept: float = 0.95
 
     def wider(self) -> Width:
         """The next one, for a graph that found too little."""
@@ -48,9 +50,10 @@ class Width:
             min(MOST_LINKS, self.links * 3 // 2),
             min(MOST_BUILDING, self.building * 2),
             min(MOST_SEARCHING, self.searching * 2),
+            (1 + self.kept) / 2,
         )
 
-    def facts(self) -> dict[str, int]:
+    def facts(self) -> dict[str, float]:
         """As it is noted in a file."""
         return asdict(self)
 
@@ -140,7 +143,7 @@ class Graph:
         self._reader = self._faiss.ZeroCopyIOReader(self._faiss.swig_ptr(data), data.size)
         self._index = self._faiss.read_index(self._reader)
         self._codes = self._faiss.downcast_index(self._index.storage)
-        self._count = int(self._index.ntotal)
+        self.dimension, self._count = int(self._index.d), int(self._index.ntotal)
 
     def __len__(self) -> int:
         return self._count

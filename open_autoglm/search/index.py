@@ -9,6 +9,7 @@ import operator
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from .asked import Asked, asked, vectors_asked
 from .building import build
 from .comparing import Comparison, by_picture, word_matches
 from .duplicates import THRESHOLD, Duplicates, check_threshold, grouped
+from .exact import joined
 from .facts import Facts
 from .frozen import FILE
 from .gone import refuse_emptied
@@ -259,15 +261,15 @@ class Index:
         """
         wanted, k = vectors_asked(vectors, self._store.dimension), how_many(k)
         among = None if where is None else self._passing.all(where)
-        ids, cosines = np.empty((len(wanted), k), np.int64), np.empty((len(wanted), k), np.float32)
+        parts = []
         for start in range(0, len(wanted), ASKED_AT_ONCE):  # other searches have their turn in between
-            rows = slice(start, start + ASKED_AT_ONCE)
+            part = wanted[start : start + ASKED_AT_ONCE]
             with self._searching:
                 self._pictures.refresh(self._store.version())
-                ids[rows], cosines[rows] = self._pictures.nearest(wanted[rows], k, among, self._effort)
-                for vector in wanted[rows]:
-                    self._upkeep.asked(by_picture(vector))
-        return ids, cosines
+                parts.append(self._pictures.nearest(part, k, among, self._effort))
+                for vector in part:
+                    self._upkeep.asked(partial(by_picture, vector))
+        return joined(parts, k)
 
     def duplicates(
         self,
@@ -409,7 +411,7 @@ class Index:
         self, comparison: Comparison, k: int, among: Ids | None, floor: float = -np.inf
     ) -> list[tuple[int, float]]:
         found = self._pictures.search(comparison, k, among, floor, self._effort)
-        self._upkeep.asked(comparison)
+        self._upkeep.asked(lambda: comparison)
         return found
 
     def _like(self, id: int | None, k: int, among: Ids | None) -> list[tuple[int, float]]:

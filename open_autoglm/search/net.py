@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .graph import Graph, GraphBuilder, Width
 from .halves import Halves, as_floats
+from .projection import Projection
 from .sections import Sections, SectionWriter
 
 Floats = NDArray[np.float32]
@@ -46,6 +47,8 @@ class Net:
         self._members = sections[f"{name}.members"].view(np.uint32)
         self._starts = sections[f"{name}.starts"].view(np.int64)
         self._plain = views == 1 and len(self._graph) == len(self._members)  # no two are equal: a node has one row
+        axes = sections[f"{name}.axes"].view(np.float32)
+        self._axes = axes.reshape(-1, self._graph.dimension) if len(axes) else None
 
     def __len__(self) -> int:
         return len(self._graph)
@@ -57,24 +60,42 @@ class Net:
         what was found.
         """
         bits = mask.bits(self) if mask is not None and selecting else None
-        return self._rows(self._graph.near(probe, searching, searching, bits), wanted, mask)
+        return self._rows(self._graph.near(self._along(probe), searching, searching, bits), wanted, mask)
 
     def near_all(self, probes: Floats, wanted: int, searching: int) -> Rows | None:
-        """About the nearest ``wanted`` rows [q, wanted] to vectors [q, d]; None where that takes one search each."""
-        if not self._plain:
+        """About the nearest ``wanted`` rows [q, wanted] to vectors [q, d], for a net of one view a picture.
+
+        None where the search saw fewer.
+        """
+        nodes = self._graph.near_all(self._along(probes), wanted, searching)
+        if nodes.shape[1] < wanted or min(nodes[:, -1].tolist()) < 0:  # those that were not found are the last ones
             return None
-        nodes = self._graph.near_all(probes, wanted, searching)
-        return self._members[nodes].astype(np.int64) if nodes.shape[1] == wanted and nodes.min() >= 0 else None
+        return (self._members.take(nodes) if self._plain else self._first(nodes)).astype(np.int64)
 
     def scan(self, probe: Floats, wanted: int, mask: Mask | None) -> Rows:
         """The same, with every allowed node compared."""
         bits = None if mask is None else mask.bits(self)
-        return self._rows(self._graph.scan(probe, wanted * self.views, bits), wanted, mask)
+        return self._rows(self._graph.scan(self._along(probe), wanted * self.views, bits), wanted, mask)
 
     def bits(self, rows: NDArray[np.bool_]) -> Bits:
         """For each node whether any of the rows has a view there, eight in a byte."""
         views = rows[self._members // self.views]
         return np.packbits(np.logical_or.reduceat(views, self._starts[:-1]), bitorder="little")
+
+    def _along(self, probes: Floats) -> Floats:
+        """Vectors [..., d] as the graph takes them."""
+        return probes if self._axes is None else probes @ self._axes
+
+    def _first(self, nodes: Rows) -> Rows:
+        """Of the rows that nodes [q, n] have, as many as there are nodes, the first ones [q, n]."""
+        starts = self._starts[nodes]
+        ends = np.cumsum(self._starts[nodes + 1] - starts, axis=1)
+        places = np.arange(nodes.shape[1])
+        node_of = (ends[:, None] <= places[:, None]).sum(axis=2)
+        one = np.arange(len(nodes))[:, None]
+        left = ends[one, node_of] - places  # in the node, this place's row included
+        first: Rows = self._members[self._starts[nodes[one, node_of] + 1] - left]
+        return first
 
     def _rows(self, nodes: Rows, wanted: int, mask: Mask | None) -> Rows:
         if self._plain:
@@ -100,33 +121,40 @@ def write_net(
     """
     flat = vectors.reshape(-1, vectors.shape[-1])
     rng = np.random.default_rng(0)
-    sample = np.sort(rng.choice(len(flat), min(SAMPLE, len(flat)), replace=False))
-    largest = float(np.abs(flat[sample]).max(initial=np.finfo(np.float16).tiny))
-    builder = GraphBuilder(flat.shape[1], width, largest, threads)
-    first, node_of = _distinct(flat, builder)
+    sample = as_floats(flat[np.sort(rng.choice(len(flat), min(SAMPLE, len(flat)), replace=False))])
+    projection = Projection.of(sample, width.kept)
+    project = projection.vectors if projection else lambda vectors: vectors
+    sample = project(sample)
+    largest = float(np.abs(sample).max(initial=np.finfo(np.float16).tiny))
+    builder = GraphBuilder(sample.shape[1], width, largest, threads)
+    first, node_of = _distinct(flat, lambda vectors: builder.codes(project(vectors)))
     for rows in _blocks(len(first)):
         step(int(first[rows.start]))
-        builder.add(as_floats(flat[first[rows]]))
+        builder.add(project(as_floats(flat[first[rows]])))
     node_of = np.argsort(builder.settle())[node_of]  # sorting a permutation turns it round
     with file.section(f"{name}.members") as write:
         write(np.argsort(node_of, kind="stable").astype(np.uint32).data)
     with file.section(f"{name}.starts") as write:
         write(np.concatenate([[0], np.cumsum(np.bincount(node_of))]).astype(np.int64).data)
+    with file.section(f"{name}.axes") as write:
+        write(projection.axes.data if projection else b"")
     with file.section(f"{name}.graph") as write:
         builder.write(write)
     step(len(flat))
 
 
-def _distinct(vectors: Halves, builder: GraphBuilder) -> tuple[Rows, Rows]:
+def _distinct(vectors: Halves, codes: Callable[[Floats], Bits]) -> tuple[Rows, Rows]:
     """The first of each group of vectors [n, d] that the graph cannot tell apart, and the group of each vector.
 
-    A graph with many equal nodes falls into pieces: each has links to its equals alone.
+    A graph with many equal nodes falls into pieces: each has links to its equals alone. ``codes`` are what it sees.
     """
-    factors = np.random.default_rng(0).integers(1, 2**63, vectors.shape[1], dtype=np.uint64) | np.uint64(1)
+    factors: NDArray[np.uint64] = np.random.default_rng(0).integers(1, 2**63, vectors.shape[1], dtype=np.uint64)
+    factors |= np.uint64(1)
     hashes = np.empty(len(vectors), np.uint64)
     for rows in _blocks(len(vectors)):
         # Odd factors, and sums that wrap: two in 10**19 collide, and would only be harder to find.
-        hashes[rows] = builder.codes(as_floats(vectors[rows])).astype(np.uint64) @ factors
+        seen = codes(as_floats(vectors[rows])).astype(np.uint64)
+        hashes[rows] = seen @ factors[: seen.shape[1]]
     _, first, group = np.unique(hashes, return_index=True, return_inverse=True)
     order = np.argsort(first)
     rank = np.empty_like(order)

@@ -9,6 +9,7 @@ import json
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,8 +23,10 @@ from . import looks, schema, written
 from .halves import as_floats
 from .records import Json, Record, Skipped, shown_path
 from .rows import Changes, Content, FileState, Known, Refused, path_columns, state_columns
+from .stamp import Stamp
 
 ROWS_AT_ONCE = 256
+ASKED = 0.1  # seconds after which SQLite is asked for changes whatever the stamp says
 
 
 class Store:
@@ -43,6 +46,8 @@ class Store:
         with schema.SaidPlainly(path):
             self._reading = schema.Reading(path, schema.connect(self.database, self.mode))
             self._writer = schema.connect(self.database, self.mode)
+        self._stamp = Stamp(path, self.mode == "rw")
+        self._asked: tuple[bytes | None, float, int] = (None, 0.0, 0)
         with self._reading as connection:
             self.meta: dict[str, str] = dict(connection.execute("SELECT name, value FROM meta"))
         try:
@@ -61,6 +66,7 @@ class Store:
         with self._writing:
             self._writer.close()
             self._reading.close()
+            self._stamp.close()
 
     # Writing
 
@@ -83,6 +89,7 @@ class Store:
                 (self._revision,) = self._writer.execute("SELECT revision FROM counter").fetchone()
                 yield
                 self._writer.execute("COMMIT")
+                self._stamp.renew()
             except BaseException:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
@@ -102,6 +109,7 @@ class Store:
         self.check_writable()
         with self._writing, schema.SaidPlainly(self.path):
             self._writer.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+            self._stamp.renew()
 
     def known(self, key: bytes) -> Known | None:
         """What is known of a path, as the writer sees it."""
@@ -323,9 +331,18 @@ class Store:
         return row[0] if row else None
 
     def version(self) -> int:
-        """Another number whenever something was written since, by any process; remarks count, too."""
-        with self._reading as connection:
-            return int(connection.execute("PRAGMA data_version").fetchone()[0])
+        """Another number whenever something was written since, by any process; remarks count, too.
+
+        SQLite knows for certain. It is asked where the stamp is another one, and now and then: what a program stored
+        that was killed before it could renew the stamp is seen a moment later.
+        """
+        stamp, now = self._stamp.read(), time.monotonic()
+        seen, ask_at, version = self._asked
+        if stamp is None or stamp != seen or now >= ask_at:
+            with self._reading as connection:
+                version = int(connection.execute("PRAGMA data_version").fetchone()[0])
+            self._asked = (stamp, now + ASKED, version)
+        return version
 
     def revision(self) -> int:
         """Grows with every transaction of any process."""

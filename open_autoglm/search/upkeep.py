@@ -80,8 +80,8 @@ class Upkeep:
         self._work = _Work(store, pictures, turn)
         self._end: Callable[[], object] | None = None
 
-    def asked(self, comparison: Comparison) -> None:
-        """Is told of each query that was answered, in the turn of its search."""
+    def asked(self, comparison: Callable[[], Comparison]) -> None:
+        """Is told of each query that was answered, in the turn of its search; how it compares is asked of a few."""
         if self._work.sample(comparison) and self._end is None:
             # It holds no reference to the index: one that is forgotten without a close ends its thread too.
             thread = threading.Thread(target=self._work.run, name="upkeep", daemon=True)
@@ -110,12 +110,12 @@ class _Work:
         self._checked: Frozen | None = None
         self.stop = threading.Event()
 
-    def sample(self, comparison: Comparison) -> bool:
+    def sample(self, comparison: Callable[[], Comparison]) -> bool:
         """Sets some of the queries aside; False where the index is so small that there is nothing to do."""
         if self._pictures.frozen is None:
             return self._pictures.newer * self._store.views >= EXACT_VECTORS
         if random.random() < SAMPLED:  # noqa: S311  (no secret)
-            self._waiting.append(comparison)
+            self._waiting.append(comparison())
         return True
 
     def run(self) -> None:

@@ -1,0 +1,83 @@
+"""Whether an index has changed is read from its stamp; whatever becomes of that, a change is seen."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from graph_parts import VectorModel, fill, some_vectors
+
+from open_autoglm.search import Index, stamp, store
+from open_autoglm.search.store import Store
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An index of a few pictures."""
+    with Index.create(tmp_path / "vectors.index", VectorModel()) as index:  # type: ignore[arg-type]
+        fill(index, some_vectors(20))
+    return tmp_path / "vectors.index"
+
+
+@pytest.fixture
+def reader(folder: Path) -> Iterator[Store]:
+    """The index opened, and asked once."""
+    opened = Store(folder)
+    opened.version()
+    yield opened
+    opened.close()
+
+
+def questions(reader: Store) -> list[str]:
+    """What SQLite is asked from now on."""
+    asked: list[str] = []
+    with reader._reading as connection:
+        connection.set_trace_callback(asked.append)
+    return asked
+
+
+def test_sqlite_is_asked_when_something_was_written_and_not_before(
+    folder: Path, reader: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "ASKED", 1000.0)
+    with Index.open(folder, VectorModel()) as writer:  # type: ignore[arg-type]
+        fill(writer, some_vectors(1, seed=1), start=20)
+        seen = [reader.version()]
+        asked = questions(reader)
+        assert {reader.version() for _ in range(100)} == set(seen)
+        assert asked == []
+        for number in range(5):
+            fill(writer, some_vectors(1, seed=2), start=30 + number)
+            seen.append(reader.version())
+        writer.set_recall_floor(0.9)
+        seen.append(reader.version())
+    assert len(set(seen)) == 7
+    assert len(asked) == 6
+
+
+def test_a_writer_that_was_killed_before_it_renewed_the_stamp_is_noticed(folder: Path, reader: Store) -> None:
+    before = reader.version()
+    with sqlite3.connect(folder / "index.sqlite") as other:
+        other.execute("UPDATE counter SET revision = revision + 1")
+    until = time.monotonic() + 10
+    while reader.version() == before:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("what", ["gone", "empty", "a folder"])
+def test_without_a_stamp_sqlite_is_asked_each_time(folder: Path, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "ASKED", 1000.0)
+    (folder / stamp.FILE).unlink()
+    if what == "empty":
+        (folder / stamp.FILE).touch()
+    if what == "a folder":
+        (folder / stamp.FILE).mkdir()
+    index = Index.open(folder, VectorModel())  # type: ignore[arg-type]
+    other = Index.open(folder, VectorModel())  # type: ignore[arg-type]
+    for number in range(3):
+        (added,) = fill(index, some_vectors(1, seed=3), start=40 + number)
+        assert added in {hit.id for hit in other.search("0", k=100, cut=False)}
