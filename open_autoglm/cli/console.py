@@ -149,9 +149,8 @@ def show_health(found: Health, index: Path) -> None:
     out.print(Text(f"{showable(str(index))} holds {number(found.pictures, 'picture')}."))
     if found.graph:
         facts = f"{found.newer} newer ones are compared one by one, {found.gone} are gone"
-        out.print(
-            Text(f"The graph has {found.graph}; {facts}. It has {found.links} links, its effort is {found.effort}.")
-        )
+        ways = f"{found.links} links, compares by {found.numbers} of {found.dimension} numbers"
+        out.print(Text(f"The graph has {found.graph}; {facts}. It has {ways}, and its effort is {found.effort}."))
     else:
         out.print(Text("There is no graph: every search compares all pictures, and misses none."))
     for share, count, whose in (

@@ -61,6 +61,11 @@ class Frozen:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def numbers(self) -> int:
+        """How many numbers a view is compared by in its graph."""
+        return self._views.numbers
+
     def check_vectors(self) -> None:
         """Raises Damaged where the vectors are not as they were written; reads all of them."""
         self._sections.check("vectors")

@@ -22,10 +22,12 @@ class Health:
     """The state of an index, in pictures.
 
     ``graph``: how many the graph was made of; 0 where there is none, and every picture is compared. ``newer`` were
-    added or changed since, and are compared one by one; ``gone`` were deleted or changed. ``recall_live``: of the ten
-    best pictures for ``live_queries`` of the queries that users asked, the share that the graph found; ``recall_now``:
-    the same, measured now with ``queries`` of the index's own pictures. ``floor``: the recall below which a graph is
-    made again. ``problem``: why a graph cannot be used or made; ``due``: why one is to be made. Both may be empty.
+    added or changed since, and are compared one by one; ``gone`` were deleted or changed. ``links`` a node has on each
+    upper level; ``numbers`` are what it is compared by, in place of the ``dimension`` that a vector has; ``effort`` is
+    how many are held in view. ``recall_live``: of the ten best pictures for ``live_queries`` of the queries that users
+    asked, the share that the graph found; ``recall_now``: the same, measured now with ``queries`` of the index's own
+    pictures. ``floor``: the recall below which a graph is made again. ``problem``: why a graph cannot be used or made;
+    ``due``: why one is to be made. Both may be empty.
     """
 
     pictures: int
@@ -33,6 +35,8 @@ class Health:
     newer: int
     gone: int
     links: int
+    numbers: int
+    dimension: int
     effort: int
     recall_live: float | None
     live_queries: int
@@ -68,6 +72,8 @@ def health(store: Store, pictures: Pictures, queries: int = COMPARED, effort: in
         newer=newer,
         gone=len(moment.frozen) - moment.living.count if moment and moment.living else 0,
         links=moment.frozen.width.links if moment else 0,
+        numbers=moment.frozen.numbers if moment else 0,
+        dimension=store.dimension,
         effort=effort or (moment.frozen.width.searching if moment else 0),
         recall_live=live.share if moment and live else None,
         live_queries=live.queries if moment and live else 0,

@@ -53,6 +53,11 @@ class Net:
     def __len__(self) -> int:
         return len(self._graph)
 
+    @property
+    def numbers(self) -> int:
+        """How many of them a node is compared by."""
+        return self._graph.dimension
+
     def near(self, probe: Floats, wanted: int, searching: int, mask: Mask | None, selecting: bool) -> Rows:
         """About the nearest ``wanted`` rows to a vector [d], best first; fewer where the search saw no more.
 
@@ -148,8 +153,7 @@ def _distinct(vectors: Halves, codes: Callable[[Floats], Bits]) -> tuple[Rows, R
 
     A graph with many equal nodes falls into pieces: each has links to its equals alone. ``codes`` are what it sees.
     """
-    factors: NDArray[np.uint64] = np.random.default_rng(0).integers(1, 2**63, vectors.shape[1], dtype=np.uint64)
-    factors |= np.uint64(1)
+    factors = np.random.default_rng(0).integers(1, 2**63, vectors.shape[1:], dtype=np.uint64) | np.uint64(1)
     hashes = np.empty(len(vectors), np.uint64)
     for rows in _blocks(len(vectors)):
         # Odd factors, and sums that wrap: two in 10**19 collide, and would only be harder to find.
