@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -81,3 +83,20 @@ def test_without_a_stamp_sqlite_is_asked_each_time(folder: Path, what: str, monk
     for number in range(3):
         (added,) = fill(index, some_vectors(1, seed=3), start=40 + number)
         assert added in {hit.id for hit in other.search("0", k=100, cut=False)}
+
+
+def test_an_index_that_is_forgotten_leaves_no_file_open(folder: Path) -> None:
+    def opened() -> list[str]:
+        links = (os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
+        return [link for link in links if link == str(folder / stamp.FILE)]
+
+    kept = Store(folder)
+    assert len(opened()) == 1
+    kept.close()
+    kept.close()
+    assert opened() == []
+    forgotten = Store(folder)
+    assert len(opened()) == 1
+    del forgotten
+    gc.collect()
+    assert opened() == []

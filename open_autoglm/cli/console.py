@@ -150,7 +150,8 @@ def show_health(found: Health, index: Path) -> None:
     if found.graph:
         facts = f"{found.newer} newer ones are compared one by one, {found.gone} are gone"
         ways = f"{found.links} links, compares by {found.numbers} of {found.dimension} numbers"
-        out.print(Text(f"The graph has {found.graph}; {facts}. It has {ways}, and its effort is {found.effort}."))
+        out.print(Text(f"The graph has {found.graph}; {facts}."))
+        out.print(Text(f"It has {ways}, and its effort is {found.effort}."))
     else:
         out.print(Text("There is no graph: every search compares all pictures, and misses none."))
     for share, count, whose in (

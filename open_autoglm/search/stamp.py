@@ -6,6 +6,7 @@ It knows a file of a few bytes; it knows nothing about what has changed.
 from __future__ import annotations
 
 import os
+import weakref
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,13 +15,14 @@ SIZE = 8  # bytes, drawn anew each time: a number that is counted up by two at o
 
 
 class Stamp:
-    """The stamp in a directory; it is made where it may be written."""
+    """The stamp in a directory; it is made where it may be written, and closed where it is forgotten."""
 
     def __init__(self, folder: Path, writable: bool) -> None:
-        self._file = None
+        self._file: int | None = None
         with suppress(OSError):  # without it there is nothing to read, and SQLite is asked each time
             flags = os.O_RDWR | os.O_CREAT if writable else os.O_RDONLY
             self._file = os.open(folder / FILE, flags | os.O_CLOEXEC, 0o644)
+            self._end = weakref.finalize(self, os.close, self._file)
 
     def read(self) -> bytes | None:
         """Another one since anything was changed; None where that cannot be told."""
@@ -35,5 +37,5 @@ class Stamp:
     def close(self) -> None:
         """Ends the use of the file."""
         if self._file is not None:
-            file, self._file = self._file, None
-            os.close(file)
+            self._file = None
+            self._end()
