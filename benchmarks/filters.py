@@ -53,7 +53,8 @@ def cells(path: Path, vectors: np.ndarray, queries: Floats, figures: dict[str, f
         index.delete(ids[changed].tolist())
         ids[changed] = fill(index, vectors[changed], {name: values[changed] for name, values in facts.items()})
         measure(index, "changed", vectors, queries, facts, ids, figures)
-        index.optimize(again=True)
+        while not index.optimize(again=True):  # the index is at it on its own
+            time.sleep(1)
         measure(index, "remade", vectors, queries, facts, ids, figures)
 
 

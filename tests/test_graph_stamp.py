@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -86,9 +85,9 @@ def test_without_a_stamp_sqlite_is_asked_each_time(folder: Path, what: str, monk
 
 
 def test_an_index_that_is_forgotten_leaves_no_file_open(folder: Path) -> None:
-    def opened() -> list[str]:
-        links = (os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
-        return [link for link in links if link == str(folder / stamp.FILE)]
+    def opened() -> list[Path]:
+        links = (link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
+        return [link for link in links if link == folder / stamp.FILE]
 
     kept = Store(folder)
     assert len(opened()) == 1

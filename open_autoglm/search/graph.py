@@ -6,7 +6,7 @@ It knows vectors and numbers of nodes; it knows nothing about pictures, files or
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any
@@ -46,11 +46,11 @@ class Width:
 
     def wider(self) -> Width:
         """The next one, for a graph that found too little."""
-        return Width(
-            min(MOST_LINKS, self.links * 3 // 2),
-            min(MOST_BUILDING, self.building * 2),
-            min(MOST_SEARCHING, self.searching * 2),
-            (1 + self.kept) / 2,
+        return replace(
+            self,
+            links=min(MOST_LINKS, self.links * 3 // 2),
+            building=min(MOST_BUILDING, self.building * 2),
+            searching=min(MOST_SEARCHING, self.searching * 2),
         )
 
     def facts(self) -> dict[str, float]:
