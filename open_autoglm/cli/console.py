@@ -148,9 +148,9 @@ def show_health(found: Health, index: Path) -> None:
     out = stdout()
     out.print(Text(f"{showable(str(index))} holds {number(found.pictures, 'picture')}."))
     if found.graph:
-        facts = f"{found.newer} newer ones are compared one by one, {found.gone} are gone"
+        facts = f"{found.newer:,} newer ones are compared one by one, {found.gone:,} are gone"
         ways = f"{found.links} links, compares by {found.numbers} of {found.dimension} numbers"
-        out.print(Text(f"The graph has {found.graph}; {facts}."))
+        out.print(Text(f"The graph has {found.graph:,}; {facts}."))
         out.print(Text(f"It has {ways}, and its effort is {found.effort}."))
     else:
         out.print(Text("There is no graph: every search compares all pictures, and misses none."))

@@ -77,7 +77,8 @@ def vectors_asked(vectors: object, dimension: int) -> Floats:
             f"Vectors to look for are numbers of the shape [queries, {dimension}] in this index, not "
             f"{list(given.shape) if given.size else type(vectors).__name__}."
         )
-    squares = np.matmul(given[:, None], given[:, :, None])[:, 0]
+    with np.errstate(over="ignore", invalid="ignore"):  # said below, in a sentence
+        squares = np.matmul(given[:, None], given[:, :, None])[:, 0]
     if not all(0 < square < np.inf for (square,) in squares.tolist()):
         raise SettingError("A vector to look for has what is no number, or no direction: all of its numbers are 0.")
     unit: Floats = given / np.sqrt(squares)

@@ -16,7 +16,7 @@ from .comparing import Comparison
 from .exact import Ranked, best, best_of_each, joined
 from .graph import Width
 from .halves import Halves, as_floats, products
-from .net import Mask, Net, Rows
+from .net import Mask, Net, Rows, wanted
 from .sections import Damaged, Sections
 
 Floats = NDArray[np.float32]
@@ -30,8 +30,6 @@ FEW = 4096  # vectors that are compared at once rather than asked of a graph
 # Comparing one node on the way through a graph costs as much as so many of them in a row.
 GRAPH_COST = 40
 SPARSE = 0.9  # a mask that excludes more is given to the graph
-SPARE = 16  # pictures looked at beyond what is wanted, for what fewer numbers of 8 bits put in a wrong order
-SPARE_SHARE = 8  # and one more for so many nodes held in view: who asks for more shall not lose it there
 SPARE_SCANNED = 64  # where every node was compared, which costs more
 
 
@@ -99,15 +97,15 @@ class Frozen:
         Ids [q, k] and cosines [q, k]. None where that is no short way, because the graph would see too little.
         """
         searching = self.width.searching if searching is None else searching
-        wanted = _wanted(k, searching)
-        held = max(searching, wanted)
-        if len(self) <= max(FEW, 8 * wanted, held * GRAPH_COST):
+        named = wanted(k, searching)
+        held = max(searching, named)
+        if len(self) <= max(FEW, 8 * named, held * GRAPH_COST):
             return None
-        size = max(1, COMPARED_AT_ONCE // wanted)
+        size = max(1, COMPARED_AT_ONCE // named)
         parts = []
         for start in range(0, len(vectors), size):
             part = vectors[start : start + size]
-            rows = self._wholes.near_all(part, wanted, held)
+            rows = self._wholes.near_all(part, named, held)
             if rows is None:
                 return None
             cosines = bounded(products(self._wholes_of(rows), part))
@@ -117,7 +115,7 @@ class Frozen:
     def likely(self, comparison: Comparison, count: int) -> Ids:
         """The ids of about the ``count`` best of all that were frozen."""
         net = self._wholes if comparison.wholes else self._views
-        rows = _joined(
+        rows = _all_of(
             [net.near(probe, count, max(count, self.width.searching), None, False) for probe in comparison.probes]
         )
         return self.ids[rows]
@@ -147,23 +145,18 @@ class Frozen:
         """Rows among which the ``k`` best are, or None where all are to be compared."""
         net = self._wholes if comparison.wholes else self._views
         left = len(self) if mask is None else mask.count
-        wanted = _wanted(k, searching)
-        if left * net.views <= FEW or 8 * wanted >= left:
+        named = wanted(k, searching)
+        if left * net.views <= FEW or 8 * named >= left:
             return None
         share = left / len(self)
-        held = int(max(searching, wanted) / share)
+        held = int(max(searching, named) / share)
         while held < len(net) and held * GRAPH_COST < left * net.views:
-            near = [net.near(probe, wanted, held, mask, share < SPARSE) for probe in comparison.probes]
-            if len(rows := _joined(near)) >= k:
+            near = [net.near(probe, named, held, mask, share < SPARSE) for probe in comparison.probes]
+            if len(rows := _all_of(near)) >= k:
                 return rows
             held *= 4  # views of few pictures, or what the mask excludes, took all the places
-        rows = _joined([net.scan(probe, wanted + SPARE_SCANNED, mask) for probe in comparison.probes])
+        rows = _all_of([net.scan(probe, named + SPARE_SCANNED, mask) for probe in comparison.probes])
         return rows if len(rows) >= k else None
-
-
-def _wanted(k: int, searching: int) -> int:
-    """How many pictures a graph is to name for the ``k`` best of them to be among them."""
-    return k + SPARE + searching // SPARE_SHARE
 
 
 def top(found: Ranked, k: int) -> Ranked:
@@ -171,5 +164,5 @@ def top(found: Ranked, k: int) -> Ranked:
     return sorted(found, key=lambda one: (-one[1], one[0]))[:k]
 
 
-def _joined(parts: list[Rows]) -> Rows:
+def _all_of(parts: list[Rows]) -> Rows:
     return parts[0] if len(parts) == 1 else np.unique(np.concatenate(parts))

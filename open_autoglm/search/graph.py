@@ -35,8 +35,8 @@ class Width:
     """How widely a graph is made and searched: more finds more and takes longer.
 
     ``links`` a node has on each upper level, and twice as many on the lowest; ``building`` and ``searching`` are
-    how many nodes are held in view (``efConstruction`` and ``efSearch``). ``kept`` is the share of the vectors, in
-    0..1, that must be left in the numbers that nodes are compared by.
+    how many nodes are held in view (``efConstruction`` and ``efSearch``). ``kept`` is the share of the
+    squares of all vectors, in 0..1, that is left in the numbers that nodes are compared by; 1: all numbers.
     """
 
     links: int = 32
@@ -51,6 +51,7 @@ class Width:
             links=min(MOST_LINKS, self.links * 3 // 2),
             building=min(MOST_BUILDING, self.building * 2),
             searching=min(MOST_SEARCHING, self.searching * 2),
+            kept=1.0,
         )
 
     def facts(self) -> dict[str, float]:

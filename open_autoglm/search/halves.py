@@ -22,10 +22,7 @@ def as_floats(halves: Halves) -> Floats:
 
     The bits are moved to where they belong, and the exponent is put right by a multiplication (IEEE 754).
     """
-    bits = halves.view(np.int16).astype(np.int32)
-    bits <<= NARROWER
-    bits &= SIGN_AND_REST  # widening has repeated the sign
-    floats: Floats = bits.view(np.float32)
+    floats = _moved(halves)
     floats *= HIGHER
     return floats
 
@@ -33,10 +30,15 @@ def as_floats(halves: Halves) -> Floats:
 def products(halves: Halves, vectors: Floats) -> Floats:
     """The inner products [q, n] of vectors in half precision [q, n, d] with one each in single precision [q, d].
 
-    As above, but that the exponents are put right in the ``vectors``, of which there are fewer.
+    The exponents are put right in the ``vectors``, of which there are fewer.
     """
+    scores: Floats = np.matmul(_moved(halves), (vectors * HIGHER)[:, :, None])[:, :, 0]
+    return scores
+
+
+def _moved(halves: Halves) -> Floats:
+    """The bits where float32 has them: the numbers, but for the exponent."""
     bits = halves.view(np.int16).astype(np.int32)
     bits <<= NARROWER
-    bits &= SIGN_AND_REST
-    scores: Floats = np.matmul(bits.view(np.float32), (vectors * HIGHER)[:, :, None])[:, :, 0]
-    return scores
+    bits &= SIGN_AND_REST  # widening has repeated the sign
+    return bits.view(np.float32)

@@ -20,6 +20,10 @@ Rows = NDArray[np.int64]
 Bits = NDArray[np.uint8]
 
 SAMPLE = 50_000  # vectors that the range of numbers is taken from
+SPARE = 16  # pictures looked at beyond what is wanted, for what fewer numbers of 8 bits put in a wrong order
+SPARE_SHARE = 8  # and one more for so many nodes held in view: with a higher effort more of them are right
+TRIED, TRIED_AMONG = 100, 50_000  # vectors that are looked for, among so many, to see what fewer numbers lose
+BEST, FOUND = 10, 0.95  # of the ten best, the share that must be found then
 BLOCK = 4096  # vectors handled at a time: between two of them a build can be stopped
 
 
@@ -55,7 +59,7 @@ class Net:
 
     @property
     def numbers(self) -> int:
-        """How many of them a node is compared by."""
+        """How many numbers a node is compared by."""
         return self._graph.dimension
 
     def near(self, probe: Floats, wanted: int, searching: int, mask: Mask | None, selecting: bool) -> Rows:
@@ -75,7 +79,9 @@ class Net:
         nodes = self._graph.near_all(self._along(probes), wanted, searching)
         if nodes.shape[1] < wanted or min(nodes[:, -1].tolist()) < 0:  # those that were not found are the last ones
             return None
-        return (self._members.take(nodes) if self._plain else self._first(nodes)).astype(np.int64)
+        if self._plain:
+            return self._members.take(nodes).astype(np.int64)
+        return np.stack([self._rows(near, wanted, None) for near in nodes])
 
     def scan(self, probe: Floats, wanted: int, mask: Mask | None) -> Rows:
         """The same, with every allowed node compared."""
@@ -90,17 +96,6 @@ class Net:
     def _along(self, probes: Floats) -> Floats:
         """Vectors [..., d] as the graph takes them."""
         return probes if self._axes is None else probes @ self._axes
-
-    def _first(self, nodes: Rows) -> Rows:
-        """Of the rows that nodes [q, n] have, as many as there are nodes, the first ones [q, n]."""
-        starts = self._starts[nodes]
-        ends = np.cumsum(self._starts[nodes + 1] - starts, axis=1)
-        places = np.arange(nodes.shape[1])
-        node_of = (ends[:, None] <= places[:, None]).sum(axis=2)
-        one = np.arange(len(nodes))[:, None]
-        left = ends[one, node_of] - places  # in the node, this place's row included
-        first: Rows = self._members[self._starts[nodes[one, node_of] + 1] - left]
-        return first
 
     def _rows(self, nodes: Rows, wanted: int, mask: Mask | None) -> Rows:
         if self._plain:
@@ -127,7 +122,7 @@ def write_net(
     flat = vectors.reshape(-1, vectors.shape[-1])
     rng = np.random.default_rng(0)
     sample = as_floats(flat[np.sort(rng.choice(len(flat), min(SAMPLE, len(flat)), replace=False))])
-    projection = Projection.of(sample, width.kept)
+    projection = projected(flat[:TRIED_AMONG], sample, width)
     project = projection.vectors if projection else lambda vectors: vectors
     sample = project(sample)
     largest = float(np.abs(sample).max(initial=np.finfo(np.float16).tiny))
@@ -146,6 +141,40 @@ def write_net(
     with file.section(f"{name}.graph") as write:
         builder.write(write)
     step(len(flat))
+
+
+def projected(vectors: Halves, sample: Floats, width: Width) -> Projection | None:
+    """What vectors [n, d] are compared by, as found from a sample; None: by all of their numbers.
+
+    The fewest numbers by which, of the ten best for some of the vectors, enough are among those that a search looks at:
+    photos taken in a row may differ in nothing but what the first axes leave out.
+    """
+    kept, looked_at = width.kept, wanted(BEST, width.searching)
+    while projection := Projection.of(sample, kept):
+        if found_by(projection, vectors, looked_at) >= FOUND:
+            return projection
+        kept = (1 + kept) / 2
+    return None
+
+
+def found_by(projection: Projection, vectors: Halves, looked_at: int) -> float:
+    """Of the ten best for some of the vectors [n, d], the share among the ``looked_at`` best by a projection."""
+    queries = as_floats(vectors[:: max(1, len(vectors) // TRIED)])
+    scores, fewer = np.empty((2, len(queries), len(vectors)), np.float32)
+    for rows in _blocks(len(vectors)):
+        block = as_floats(vectors[rows])
+        scores[:, rows] = queries @ block.T
+        fewer[:, rows] = projection.queries(queries) @ projection.vectors(block).T
+    if len(vectors) <= looked_at:
+        return 1.0
+    best = np.argpartition(-scores, BEST, axis=1)[:, :BEST]
+    last = np.partition(fewer, len(vectors) - looked_at, axis=1)[:, len(vectors) - looked_at, None]
+    return float((np.take_along_axis(fewer, best, axis=1) >= last).mean())
+
+
+def wanted(k: int, searching: int) -> int:
+    """How many pictures a graph is to name for the ``k`` best of them to be among them."""
+    return k + max(SPARE, k // 2) + searching // SPARE_SHARE
 
 
 def _distinct(vectors: Halves, codes: Callable[[Floats], Bits]) -> tuple[Rows, Rows]:

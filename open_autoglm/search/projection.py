@@ -36,7 +36,7 @@ class Projection:
         """
         dimension = sample.shape[1]
         values, axes = np.linalg.eigh(sample.T @ sample)  # ascending
-        shares = np.cumsum(values[::-1]) / values.sum()
+        shares = np.cumsum(values[::-1]) / max(values.sum(), np.finfo(np.float32).tiny)
         count = max(int(np.searchsorted(shares, kept)) + 2, int(LEAST * dimension))  # the rest is one
         count = -(-count // MULTIPLE) * MULTIPLE
         if count > MOST * dimension:

@@ -46,7 +46,7 @@ class Store:
         with schema.SaidPlainly(path):
             self._reading = schema.Reading(path, schema.connect(self.database, self.mode))
             self._writer = schema.connect(self.database, self.mode)
-        self._stamp = Stamp(path, self.mode == "rw")
+        self._stamp = Stamp(self.database, self.mode == "rw")
         self._asked: tuple[bytes | None, float, int] = (None, 0.0, 0)
         with self._reading as connection:
             self.meta: dict[str, str] = dict(connection.execute("SELECT name, value FROM meta"))
@@ -89,11 +89,16 @@ class Store:
                 (self._revision,) = self._writer.execute("SELECT revision FROM counter").fetchone()
                 yield
                 self._writer.execute("COMMIT")
-                self._stamp.renew()
+                self._changed()
             except BaseException:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
                 raise
+
+    def _changed(self) -> None:
+        """Lets all see at once what was stored: this program too, where the stamp cannot be written."""
+        self._stamp.renew()
+        self._asked = None, 0.0, 0
 
     def set_model(self, name: str, bundle: str) -> None:
         """Notes the name of the model that the index is used with, and where its bundle lies."""
@@ -109,7 +114,7 @@ class Store:
         self.check_writable()
         with self._writing, schema.SaidPlainly(self.path):
             self._writer.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
-            self._stamp.renew()
+            self._changed()
 
     def known(self, key: bytes) -> Known | None:
         """What is known of a path, as the writer sees it."""
