@@ -10,7 +10,7 @@ from graph_parts import unit
 
 from open_autoglm.search.graph import Width
 from open_autoglm.search.halves import as_floats, products
-from open_autoglm.search.net import Mask, Net, found_by, wanted, write_net
+from open_autoglm.search.net import Mask, Net, found_by, projected, wanted, write_net
 from open_autoglm.search.projection import Projection
 from open_autoglm.search.sections import Sections, SectionWriter
 
@@ -121,6 +121,13 @@ def test_photos_taken_in_a_row_get_as_many_numbers_as_tell_them_apart(tmp_path: 
     found = net.near_all(vectors[::60], 26, 128)
     assert found is not None and shared(found, best(vectors, vectors[::60])) >= 0.95
     assert Width().wider().kept == 1
+
+
+def test_pictures_that_are_all_the_same_need_few_numbers() -> None:
+    same = np.repeat(alike(3), 5000, axis=0).astype(np.float16)
+    for vectors in (same[:5000], same):
+        projection = projected(vectors, as_floats(vectors), Width())
+        assert projection is not None and projection.axes.shape[1] == WIDE // 4
 
 
 @pytest.mark.parametrize("k", [10, 100, 500])

@@ -24,6 +24,8 @@ SPARE = 16  # pictures looked at beyond what is wanted, for what fewer numbers o
 SPARE_SHARE = 8  # and one more for so many nodes held in view: with a higher effort more of them are right
 TRIED, TRIED_AMONG = 100, 50_000  # vectors that are looked for, among so many, to see what fewer numbers lose
 BEST, FOUND = 10, 0.95  # of the ten best, the share that must be found then
+TRIES = 4  # in each of which half as much is lost
+EQUAL = 1e-5  # cosines of equal pictures are as near as that, whatever they are added up by
 BLOCK = 4096  # vectors handled at a time: between two of them a build can be stopped
 
 
@@ -149,11 +151,11 @@ def projected(vectors: Halves, sample: Floats, width: Width) -> Projection | Non
     The fewest numbers by which, of the ten best for some of the vectors, enough are among those that a search looks at:
     photos taken in a row may differ in nothing but what the first axes leave out.
     """
-    kept, looked_at = width.kept, wanted(BEST, width.searching)
-    while projection := Projection.of(sample, kept):
-        if found_by(projection, vectors, looked_at) >= FOUND:
+    looked_at = wanted(BEST, width.searching)
+    for halved in range(TRIES):
+        projection = Projection.of(sample, 1 - (1 - width.kept) / 2**halved)
+        if projection is None or found_by(projection, vectors, looked_at) >= FOUND:
             return projection
-        kept = (1 + kept) / 2
     return None
 
 
@@ -169,7 +171,7 @@ def found_by(projection: Projection, vectors: Halves, looked_at: int) -> float:
         return 1.0
     best = np.argpartition(-scores, BEST, axis=1)[:, :BEST]
     last = np.partition(fewer, len(vectors) - looked_at, axis=1)[:, len(vectors) - looked_at, None]
-    return float((np.take_along_axis(fewer, best, axis=1) >= last).mean())
+    return float((np.take_along_axis(fewer, best, axis=1) >= last - EQUAL).mean())
 
 
 def wanted(k: int, searching: int) -> int:
