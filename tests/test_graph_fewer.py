@@ -10,8 +10,8 @@ from graph_parts import unit
 
 from open_autoglm.search.graph import Width
 from open_autoglm.search.halves import as_floats, products
-from open_autoglm.search.net import Mask, Net, found_by, projected, wanted, write_net
-from open_autoglm.search.projection import Projection
+from open_autoglm.search.net import Mask, Net, wanted, write_net
+from open_autoglm.search.projection import Projection, found_by, projected
 from open_autoglm.search.sections import Sections, SectionWriter
 
 WIDE, TRUE = 256, 24  # numbers of a vector, and directions in which vectors truly differ
@@ -126,7 +126,7 @@ def test_photos_taken_in_a_row_get_as_many_numbers_as_tell_them_apart(tmp_path: 
 def test_pictures_that_are_all_the_same_need_few_numbers() -> None:
     same = np.repeat(alike(3), 5000, axis=0).astype(np.float16)
     for vectors in (same[:5000], same):
-        projection = projected(vectors, as_floats(vectors), Width())
+        projection = projected(vectors, as_floats(vectors), Width().kept, 58)
         assert projection is not None and projection.axes.shape[1] == WIDE // 4
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .graph import Graph, GraphBuilder, Width
 from .halves import Halves, as_floats
-from .projection import Projection
+from .projection import BEST, projected
 from .sections import Sections, SectionWriter
 
 Floats = NDArray[np.float32]
@@ -22,10 +22,6 @@ Bits = NDArray[np.uint8]
 SAMPLE = 50_000  # vectors that the range of numbers is taken from
 SPARE = 16  # pictures looked at beyond what is wanted, for what fewer numbers of 8 bits put in a wrong order
 SPARE_SHARE = 8  # and one more for so many nodes held in view: with a higher effort more of them are right
-TRIED, TRIED_AMONG = 100, 50_000  # vectors that are looked for, among so many, to see what fewer numbers lose
-BEST, FOUND = 10, 0.95  # of the ten best, the share that must be found then
-TRIES = 4  # in each of which half as much is lost
-EQUAL = 1e-5  # cosines of equal pictures are as near as that, whatever they are added up by
 BLOCK = 4096  # vectors handled at a time: between two of them a build can be stopped
 
 
@@ -124,7 +120,7 @@ def write_net(
     flat = vectors.reshape(-1, vectors.shape[-1])
     rng = np.random.default_rng(0)
     sample = as_floats(flat[np.sort(rng.choice(len(flat), min(SAMPLE, len(flat)), replace=False))])
-    projection = projected(flat[:TRIED_AMONG], sample, width)
+    projection = projected(flat, sample, width.kept, wanted(BEST, width.searching))
     project = projection.vectors if projection else lambda vectors: vectors
     sample = project(sample)
     largest = float(np.abs(sample).max(initial=np.finfo(np.float16).tiny))
@@ -143,35 +139,6 @@ def write_net(
     with file.section(f"{name}.graph") as write:
         builder.write(write)
     step(len(flat))
-
-
-def projected(vectors: Halves, sample: Floats, width: Width) -> Projection | None:
-    """What vectors [n, d] are compared by, as found from a sample; None: by all of their numbers.
-
-    The fewest numbers by which, of the ten best for some of the vectors, enough are among those that a search looks at:
-    photos taken in a row may differ in nothing but what the first axes leave out.
-    """
-    looked_at = wanted(BEST, width.searching)
-    for halved in range(TRIES):
-        projection = Projection.of(sample, 1 - (1 - width.kept) / 2**halved)
-        if projection is None or found_by(projection, vectors, looked_at) >= FOUND:
-            return projection
-    return None
-
-
-def found_by(projection: Projection, vectors: Halves, looked_at: int) -> float:
-    """Of the ten best for some of the vectors [n, d], the share among the ``looked_at`` best by a projection."""
-    queries = as_floats(vectors[:: max(1, len(vectors) // TRIED)])
-    scores, fewer = np.empty((2, len(queries), len(vectors)), np.float32)
-    for rows in _blocks(len(vectors)):
-        block = as_floats(vectors[rows])
-        scores[:, rows] = queries @ block.T
-        fewer[:, rows] = projection.queries(queries) @ projection.vectors(block).T
-    if len(vectors) <= looked_at:
-        return 1.0
-    best = np.argpartition(-scores, BEST, axis=1)[:, :BEST]
-    last = np.partition(fewer, len(vectors) - looked_at, axis=1)[:, len(vectors) - looked_at, None]
-    return float((np.take_along_axis(fewer, best, axis=1) >= last - EQUAL).mean())
 
 
 def wanted(k: int, searching: int) -> int:

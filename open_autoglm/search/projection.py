@@ -10,10 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .halves import Halves, as_floats
+
 Floats = NDArray[np.float32]
 
 MULTIPLE = 32  # numbers that a processor compares at once
 LEAST, MOST = 0.25, 0.75  # of the numbers there are: fewer save little more, and with more nothing is saved
+TRIED, TRIED_AMONG = 100, 50_000  # vectors that are looked for, among so many, to see what fewer numbers lose
+BEST, FOUND = 10, 0.95  # of the ten best, the share that must be found then
+TRIES = 4  # in each of which half as much is lost
+EQUAL = 1e-5  # cosines of equal pictures are as near as that, whatever they are added up by
 
 
 @dataclass(frozen=True)
@@ -55,3 +61,28 @@ class Projection:
         """What to look for [q, m] where it was [q, d]."""
         projected: Floats = queries @ self.axes
         return projected
+
+
+def projected(vectors: Halves, sample: Floats, kept: float, looked_at: int) -> Projection | None:
+    """What vectors [n, d] are compared by, as found from a sample; None: by all of their numbers.
+
+    The fewest numbers, with at least the share ``kept``, by which enough of the ten best for some of the vectors are
+    among the ``looked_at`` best: photos taken in a row may differ in nothing but what the first axes leave out.
+    """
+    for halved in range(TRIES):
+        projection = Projection.of(sample, 1 - (1 - kept) / 2**halved)
+        if projection is None or found_by(projection, vectors, looked_at) >= FOUND:
+            return projection
+    return None
+
+
+def found_by(projection: Projection, vectors: Halves, looked_at: int) -> float:
+    """Of the ten best for some of the vectors [n, d], the share among the ``looked_at`` best by a projection."""
+    among = as_floats(vectors[:TRIED_AMONG])
+    if len(among) <= looked_at:
+        return 1.0
+    queries = among[:: max(1, len(among) // TRIED)]
+    best = np.argpartition(-(queries @ among.T), BEST, axis=1)[:, :BEST]
+    scores = projection.queries(queries) @ projection.vectors(among).T
+    last = np.partition(scores, len(among) - looked_at, axis=1)[:, len(among) - looked_at, None]
+    return float((np.take_along_axis(scores, best, axis=1) >= last - EQUAL).mean())
