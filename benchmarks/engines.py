@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import torch
 from _record import record
 from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -33,7 +32,7 @@ from open_autoglm.compression.parity import normalised
 from open_autoglm.modeling import OpenAutoGLM
 from open_autoglm.runtime.engine import Engine, available_cores
 from open_autoglm.runtime.engines import ENGINES
-from open_autoglm.runtime.engines.onnx_runtime import session_options
+from open_autoglm.runtime.engines.onnx_runtime import open_session
 from open_autoglm.runtime.engines.open_vino import whole
 from open_autoglm.runtime.recording import SENTENCE
 
@@ -117,7 +116,7 @@ def plain_side(model: open_autoglm.Model, task: str, threads: int, folder: Path)
     source, target = folder / f"{task}.onnx", folder / f"{task}.int8.onnx"
     onnx.save(onnx.load_from_string(whole(model.bundle, model.bundle.graph(task, "fp32"))), source)
     quantize_dynamic(source, target, weight_type=QuantType.QUInt8)
-    session: Any = ort.InferenceSession(target, session_options(threads), providers=["CPUExecutionProvider"])
+    session: Any = open_session(target.read_bytes(), threads)
     return lambda inputs: session.run(["vectors"], dict(inputs))[0]
 
 

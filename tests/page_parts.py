@@ -11,6 +11,9 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
+PATIENCE = 30_000  # milliseconds: the cores may be busy with other tests
+expect.set_options(timeout=PATIENCE)
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
@@ -43,7 +46,7 @@ def pages(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
     def opener(path: str = "/", expect_complaints: bool = False, **settings: object) -> Page:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 860}, **settings})
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(PATIENCE)
         opened.append((context, Watch(page), expect_complaints))
         page.goto(address + path)
         return page

@@ -32,7 +32,6 @@ from open_autoglm.runtime.describing import Describing
 from open_autoglm.runtime.engine import Engine
 from open_autoglm.runtime.generation_settings import GenerationSettings
 from open_autoglm.runtime.lexicon import END, OWN, START, UNKNOWN, Lexicon
-from open_autoglm.runtime.processor import lacks_vnni
 from open_autoglm.runtime.wording import Wording
 from open_autoglm.training.outcome import Outcome
 from open_autoglm.training.run import train
@@ -115,7 +114,6 @@ def test_the_bundle_writes_what_the_model_writes_token_for_token(outcome: Outcom
     assert len(facts["generation"]["tokens"]) == 8  # of all the words that training wrote or was asked
 
 
-@pytest.mark.skipif(lacks_vnni(), reason="without VNNI sums of int8 products are cut off")
 def test_in_int8_it_writes_the_same(outcome: Outcome, folder: Path, tmp_path: Path) -> None:
     photos = [folder / f"{number}.png" for number in range(8)]
     settings = Int8Settings(StaticSettings(most_float=0.5), least_speedup=0)  # so few layers each weigh much

@@ -52,8 +52,7 @@ def test_int8_vectors_stay_close_and_both_precisions_share_a_space(made: Int8Bun
     bundle = Bundle.open(made.path)
     assert bundle.verify() == []
     parity = bundle.manifest.graphs["image"]["int8"].parity
-    # Without VNNI sums of products are cut off at 16 bits.
-    assert parity["mean_cosine"] > (0.99 if lacks_vnni() else 0.995) and parity["float_layers"] == 0
+    assert parity["mean_cosine"] > 0.995 and parity["float_layers"] == 0
     assert {"lowest_cosine", "speedup", "bytes"} <= parity.keys()
     assert bundle.manifest.graphs["text"]["int8"].parity["mean_cosine"] > 0.99
     usual, int8, fp32 = load(made.path), load(made.path, precision="int8"), load(made.path, precision="fp32")
@@ -189,7 +188,6 @@ def inputs(count: int) -> list[dict[str, np.ndarray]]:
     return [{"pixels": random.normal(size=(1, 3, 12, 12)).astype(np.float32)} for _ in range(count)]
 
 
-@pytest.mark.skipif(lacks_vnni(), reason="without VNNI int8 harms every layer a little")
 def test_only_the_layers_that_do_harm_stay_in_float() -> None:
     settings = StaticSettings(least_cosine=0.999, most_float=1)
     harmless = static_int8(net(1), inputs(4), settings)

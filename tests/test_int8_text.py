@@ -6,7 +6,6 @@ from collections import Counter
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -22,14 +21,13 @@ from open_autoglm.compression.quantize import dynamic_int8
 from open_autoglm.modeling import EfficientNetLiteConfig, OpenAutoGLM, OpenAutoGLMConfig
 from open_autoglm.modeling.narrow_bert import NarrowBertConfig
 from open_autoglm.runtime.engines.joined import taken_apart
+from open_autoglm.runtime.engines.onnx_runtime import open_session
 from open_autoglm.runtime.model import load
-from open_autoglm.runtime.processor import lacks_vnni
 
 SIZES = {"vocab_size": 100, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
 IDS = np.array([[5, 17, 44, 9, 61], [8, 3, 0, 0, 0]])
 MASK = (IDS > 0).astype(np.int64)
-# Without VNNI sums of products are cut off at 16 bits.
-LEAST = 0.9 if lacks_vnni() else 0.97
+LEAST = 0.97
 TEXTS = ["a red apple on a table", "dog", "two people in the snow, seen from behind"]
 
 
@@ -46,8 +44,9 @@ def model_of(text: PreTrainedConfig, **changes: object) -> OpenAutoGLM:
 
 def outputs(proto: onnx.ModelProto, mask: NDArray[np.int64] = MASK) -> NDArray[np.float32]:
     """Vectors of the two sentences."""
-    session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
-    vectors: NDArray[np.float32] = session.run(["vectors"], {"input_ids": IDS, "attention_mask": mask})[0]
+    vectors: NDArray[np.float32] = open_session(proto.SerializeToString(), 1).run(
+        ["vectors"], {"input_ids": IDS, "attention_mask": mask}
+    )[0]
     return vectors
 
 
@@ -128,7 +127,7 @@ def test_engines_without_the_step_give_the_same() -> None:
     plain = taken_apart(inlined(bundle, bundle.graph("text", "fp32")))
     assert not plain.functions
     ours, theirs = (load(engine=engine, precision="int8") for engine in ("onnxruntime", "openvino"))
-    assert cosines(ours.embed_texts(TEXTS), theirs.embed_texts(TEXTS)).min() > (LEAST if lacks_vnni() else 0.995)
+    assert cosines(ours.embed_texts(TEXTS), theirs.embed_texts(TEXTS)).min() > 0.995
 
 
 def test_an_export_leaves_the_masks_of_the_library_as_they_were() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import onnx
@@ -19,6 +20,7 @@ from open_autoglm.runtime.engines.session import shared_tensor
 from .sharing import Fingerprint, fingerprint
 
 STANDARD = ("", "ai.onnx")
+FOLDED = ("ConvBnFusion_W_", "ConvBnFusion_BN_B_", "model.")
 
 
 def inlined(bundle: Bundle, graph: Graph) -> onnx.ModelProto:
@@ -51,6 +53,7 @@ def folded(proto: onnx.ModelProto) -> onnx.ModelProto:
     del made.opset_import[:]
     made.opset_import.extend(kept)
     hold_once(made.graph)
+    rename(made.graph, plain)
     name_nodes(made.graph)
     return made
 
@@ -68,6 +71,29 @@ def hold_once(graph: onnx.GraphProto) -> None:
     kept = [onnx.TensorProto.FromString(initializer.SerializeToString()) for initializer in kept]
     del graph.initializer[:]
     graph.initializer.extend(sorted(kept, key=lambda initializer: initializer.name))
+
+
+def plain(name: str) -> str:
+    """A weight's name in the model, without what the exporter and ONNX Runtime, folding norms, put before it."""
+    for before in FOLDED:
+        name = name.removeprefix(before)
+    return name
+
+
+def rename(graph: onnx.GraphProto, called: Callable[[str], str]) -> None:
+    """Calls tensors inside a graph by other names, where those are not taken."""
+    taken = {one.name for one in (*graph.input, *graph.output, *graph.initializer)}
+    taken |= {name for node in graph.node for name in node.output}
+    fixed, names = {one.name for one in (*graph.input, *graph.output)}, dict[str, str]()
+    for name in sorted(taken - fixed):
+        if (other := called(name)) not in taken:
+            names[name] = other
+            taken.add(other)
+    for initializer in graph.initializer:
+        initializer.name = names.get(initializer.name, initializer.name)
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
 
 
 def name_nodes(graph: onnx.GraphProto) -> None:

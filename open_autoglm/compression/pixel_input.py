@@ -10,19 +10,22 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
+
+from .byte_shrinking import shrink
 
 BYTES = 255
 
 
 @dataclass(frozen=True)
 class PixelInput:
-    """``pixels``: the transposed bytes; ``normalised``: what the float graph makes of them, ``(p - zero) * scale``.
+    """``pixels``: the bytes; ``turned``: channels first; ``normalised``: those in float, ``(p - zero) * scale``.
 
     ``resized``: the normalised picture at other sizes.
     """
 
     pixels: str
+    turned: str
     normalised: str
     resized: tuple[str, ...]
     scale: float
@@ -60,7 +63,8 @@ def pixel_input(graph: onnx.GraphProto) -> PixelInput | None:
             return None
         normalised = chain[-1].output[0]
         resized = (node.output[0] for node in users.get(normalised, []) if node.op_type == "Resize")
-        return PixelInput(transpose.output[0], normalised, tuple(resized), float(scale[0]), round(zero))
+        pixels, turned = transpose.input[0], transpose.output[0]
+        return PixelInput(pixels, turned, normalised, tuple(resized), float(scale[0]), round(zero))
     return None
 
 
@@ -71,13 +75,45 @@ def take_bytes(proto: onnx.ModelProto, given: PixelInput) -> None:
     for node in [node for node in graph.node if node.op_type == "QuantizeLinear" and node.input[0] in given.ranges]:
         source = node.input[0]
         if source != given.normalised:
-            producers[source].input[0] = given.pixels
-        rename(graph, node.output[0], source if source != given.normalised else given.pixels)
+            resize_bytes(graph, producers[source], given)
+        take_instead(graph, node.output[0], source if source != given.normalised else given.turned)
         graph.node.remove(node)
+    as_large = {given.normalised}
+    as_large |= {
+        node.output[0] for node in graph.node if node.op_type == "DequantizeLinear" and node.input[0] == given.turned
+    }
     for node in graph.node:
-        if node.op_type == "Shape" and node.input[0] == given.normalised:
-            node.input[0] = given.pixels
+        if node.op_type == "Shape" and node.input[0] in as_large:
+            node.input[0] = given.turned
     drop_unused(graph)
+
+
+def resize_bytes(graph: onnx.GraphProto, resize: onnx.NodeProto, given: PixelInput) -> None:
+    """Lets a resize take the bytes: as convolutions where it shrinks by a filter that they can be, else as it is."""
+    before = next((one for one in graph.input if one.name == given.pixels), None)
+    after = size_after(graph, resize)
+    if before is not None and after is not None and filters(resize):
+        _, height, width, _ = (size.dim_value for size in before.type.tensor_type.shape.dim)
+        if shrink(graph, given.pixels, resize, (height, width), after):
+            return
+    resize.input[0] = given.turned
+
+
+def filters(resize: onnx.NodeProto) -> bool:
+    """Whether a resize is linear with a low-pass filter, between the middles of pixels, as PyTorch's is."""
+    facts = {attribute.name: helper.get_attribute_value(attribute) for attribute in resize.attribute}
+    middles = facts.get("coordinate_transformation_mode", b"half_pixel") == b"half_pixel"
+    return middles and facts.get("mode") == b"linear" and facts.get("antialias") == 1
+
+
+def size_after(graph: onnx.GraphProto, resize: onnx.NodeProto) -> tuple[int, int] | None:
+    """The height and width that a resize makes, where they are constants; they may come after sizes that are not."""
+    if len(resize.input) < 4:
+        return None
+    joined = next((node for node in graph.node if resize.input[3] in node.output), None)
+    last = joined.input[-1] if joined is not None and joined.op_type == "Concat" else resize.input[3]
+    found = next((numpy_helper.to_array(one) for one in graph.initializer if one.name == last), None)
+    return (int(found[-2]), int(found[-1])) if found is not None and len(found) > 1 else None
 
 
 def consumers(graph: onnx.GraphProto) -> Mapping[str, list[onnx.NodeProto]]:
@@ -89,7 +125,7 @@ def consumers(graph: onnx.GraphProto) -> Mapping[str, list[onnx.NodeProto]]:
     return users
 
 
-def rename(graph: onnx.GraphProto, old: str, new: str) -> None:
+def take_instead(graph: onnx.GraphProto, old: str, new: str) -> None:
     """Lets every node take another tensor."""
     for node in graph.node:
         for position, name in enumerate(node.input):

@@ -21,10 +21,14 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from open_autoglm.errors import BundleError
 
+from .folding import rename
+
 Ranges = Mapping[str, tuple[float, float]]
 Floats = NDArray[np.float32]
 
 ZERO_POINTS = {"DequantizeLinear": (0, 2), "MatMulInteger": (1, 3)}  # which inputs weights and their zero point are
+FLOAT = ".float"  # what the name of a tensor ends in that was made float again
+ENDINGS = {"_DequantizeLinear_Output": FLOAT, "_QuantizeLinear_Output": ".int8", "_quantized": ".int8"}
 DEAD = 1e-4  # of a layer's largest weight: a channel below is a constant, and a scale of its own would be next to zero
 
 
@@ -77,7 +81,7 @@ def write_qdq(proto: onnx.ModelProto, planned: Plan, ranges: Ranges) -> onnx.Mod
     quantizer = QDQQuantizer(
         copy,
         per_channel=True,
-        reduce_range=False,  # the runtime takes kernels that do not overflow where there is no VNNI
+        reduce_range=False,  # where there is no VNNI, sums are made exact when the graph is run
         weight_qType=QuantType.QInt8,
         activation_qType=QuantType.QUInt8,
         tensors_range=TensorsData(CalibrationMethod.MinMax, given),
@@ -92,6 +96,8 @@ def write_qdq(proto: onnx.ModelProto, planned: Plan, ranges: Ranges) -> onnx.Mod
     del written.graph.value_info[:]
     rescale_dead(written.graph)
     drop_zero_points(written.graph)
+    rename(written.graph, short)
+    name_apart(written.graph)
     return written
 
 
@@ -158,3 +164,32 @@ def drop_zero_points(graph: onnx.GraphProto) -> None:
                 del node.input[zero_point]
     for name in unused - {name for node in graph.node for name in node.input}:
         graph.initializer.remove(arrays[name])
+
+
+def short(name: str) -> str:
+    """A tensor's name with less of what the quantiser adds: names are a third of a graph whose weights lie outside."""
+    for ending, shorter in ENDINGS.items():
+        name = name.removesuffix(ending) + shorter if name.endswith(ending) else name
+    return name
+
+
+def name_apart(graph: onnx.GraphProto) -> None:
+    """Gives a layer that runs at several sizes its int8 weights under several names; a bundle holds them once.
+
+    Where there is no VNNI, ONNX Runtime puts others in their place, and cannot do so twice under one name.
+    """
+    arrays = {initializer.name: initializer for initializer in graph.initializer}
+    users: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for name in node.input:
+            users.setdefault(name, []).append(node)
+    for node in [node for node in graph.node if node.op_type == "DequantizeLinear" and node.input[0] in arrays]:
+        for number, user in enumerate(users[node.output[0]][1:], 2):
+            copy = onnx.NodeProto.FromString(node.SerializeToString())
+            copy.name, copy.input[0], copy.output[0] = (
+                f"{name}_{number}" for name in (node.name, node.input[0], node.output[0])
+            )
+            user.input[list(user.input).index(node.output[0])] = copy.output[0]
+            graph.node.append(copy)
+            graph.initializer.append(onnx.TensorProto.FromString(arrays[node.input[0]].SerializeToString()))
+            graph.initializer[-1].name = copy.input[0]

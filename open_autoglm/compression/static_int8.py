@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from open_autoglm.errors import SettingError
+from open_autoglm.runtime.engine import available_cores
+from open_autoglm.runtime.engines.onnx_runtime import open_session
 
 from .correction import bias_shifts, corrected
 from .pixel_input import pixel_input, take_bytes
@@ -128,9 +129,7 @@ def quantised_but(write: Writer, wanted: Sequence[Floats], inputs: Sequence[Inpu
 
 def outputs_of(proto: onnx.ModelProto, inputs: Sequence[Inputs]) -> list[Floats]:
     """The first output of a graph for each of the inputs."""
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    session = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = open_session(proto.SerializeToString(), available_cores())
     return [session.run(None, dict(one))[0] for one in inputs]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import onnx
 from onnx import helper
 
-from .qdq import convolutions, plan, write_qdq
+from .qdq import FLOAT, convolutions, plan, write_qdq
 
 
 def weight_only_int8(proto: onnx.ModelProto, beside: onnx.ModelProto | None = None) -> onnx.ModelProto:
@@ -36,7 +36,7 @@ def rounded_weights(proto: onnx.ModelProto) -> dict[str, tuple[onnx.TensorProto,
     """What a graph in int8 has for each constant, by its name in float: values and scales."""
     arrays = {initializer.name: initializer for initializer in proto.graph.initializer}
     return {
-        node.output[0].removesuffix("_DequantizeLinear_Output"): (arrays[node.input[0]], arrays[node.input[1]])
+        node.output[0].removesuffix(FLOAT): (arrays[node.input[0]], arrays[node.input[1]])
         for node in proto.graph.node
         if node.op_type == "DequantizeLinear" and node.input[0] in arrays
     }

@@ -10,14 +10,14 @@ X86 = {"x86_64", "AMD64"}
 VNNI = {"avx512_vnni", "avx_vnni"}
 CPUINFO = Path("/proc/cpuinfo")
 NO_VNNI = (
-    "This processor has no VNNI: sums of int8 products are cut off at 16 bits on it, so float graphs are run where "
-    "the bundle has them; precision='int8' runs the others all the same."
+    "This processor has no VNNI, which makes int8 fast: float graphs are run where the bundle has them; "
+    "precision='int8' runs the others all the same."
 )
 
 
 @cache
 def lacks_vnni(cpuinfo: Path = CPUINFO) -> bool:
-    """True of an x86 processor that is known to have no VNNI, whose int8 kernels saturate (ONNX Runtime's do)."""
+    """True of an x86 processor that is known to have no VNNI: the fast int8 kernels cut sums off at 16 bits there."""
     if platform.machine() not in X86 or not cpuinfo.is_file():
         return False
     flags = next((line for line in cpuinfo.read_text().splitlines() if line.startswith("flags")), None)

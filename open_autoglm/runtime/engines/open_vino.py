@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from open_autoglm.bundle import Bundle, Graph
 from open_autoglm.errors import EXTRAS, BundleError, MissingExtra
+from open_autoglm.runtime.processor import lacks_vnni
 
 from .joined import taken_apart
 from .session import Arrays, first_line, shared_weights
@@ -102,8 +103,30 @@ def whole(bundle: Bundle, graph: Graph) -> bytes:
         if initializer.name in shared:
             filled = onnx.numpy_helper.from_array(shared.pop(initializer.name), initializer.name)
             initializer.CopyFrom(filled)
+    if lacks_vnni():
+        make_unsigned(proto)
     content: bytes = taken_apart(proto).SerializeToString()
     return content
+
+
+def make_unsigned(proto: Any) -> None:
+    """Writes int8 weights as uint8 with another zero: where there is no VNNI, sums of int8 are cut off at 16 bits."""
+    from onnx import TensorProto, numpy_helper
+
+    arrays = {initializer.name: initializer for initializer in proto.graph.initializer}
+    zeros = dict[str, str]()
+    for node in proto.graph.node:
+        if node.op_type != "DequantizeLinear" or len(node.input) != 2 or node.input[0] not in arrays:
+            continue
+        weights = arrays[node.input[0]]
+        if weights.data_type == TensorProto.INT8:
+            values = (numpy_helper.to_array(weights).astype(np.int16) + 128).astype(np.uint8)
+            weights.CopyFrom(numpy_helper.from_array(values, weights.name))
+            zero = numpy_helper.from_array(np.full(arrays[node.input[1]].dims, 128, np.uint8), f"{weights.name}_zero")
+            proto.graph.initializer.append(zero)
+            zeros[weights.name] = zero.name
+        if weights.name in zeros:
+            node.input.append(zeros[weights.name])
 
 
 def keep_antialiasing(model: Any) -> None:
