@@ -11,7 +11,7 @@ from graph_parts import unit
 from open_autoglm.search.graph import Width
 from open_autoglm.search.halves import as_floats, products
 from open_autoglm.search.net import Mask, Net, wanted, write_net
-from open_autoglm.search.projection import Projection, found_by, projected
+from open_autoglm.search.projection import Projection, found_by, projected, spread
 from open_autoglm.search.sections import Sections, SectionWriter
 
 WIDE, TRUE = 256, 24  # numbers of a vector, and directions in which vectors truly differ
@@ -121,6 +121,33 @@ def test_photos_taken_in_a_row_get_as_many_numbers_as_tell_them_apart(tmp_path: 
     found = net.near_all(vectors[::60], 26, 128)
     assert found is not None and shared(found, best(vectors, vectors[::60])) >= 0.95
     assert Width().wider().kept == 1
+
+
+def test_a_few_pictures_of_another_kind_are_told_apart_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One in 25, in directions of their own, that came last: among all of the squares theirs are hardly any."""
+    rng, others = np.random.default_rng(0), COUNT // 25
+    basis = np.linalg.qr(rng.normal(size=(WIDE, WIDE)))[0]
+    vectors = np.zeros((COUNT, WIDE))
+    vectors[:-others, :60] = rng.normal(size=(COUNT - others, 60))
+    vectors[-others:, 100:180] = rng.normal(size=(others, 80))
+    vectors = unit(unit(vectors @ basis) + 0.05 * unit(rng.normal(size=vectors.shape)))
+    few = Projection.of(vectors, Width().kept)
+    assert few is not None
+    monkeypatch.setattr("open_autoglm.search.projection.LEAST_KEPT", 1.0)  # as for any of them
+    assert found_by(few, vectors.astype(np.float16), 26) >= 0.95
+    monkeypatch.undo()
+    assert found_by(few, vectors.astype(np.float16), 26) < 0.9
+    net = opened(tmp_path, vectors, Width(searching=128))
+    assert net.numbers > few.axes.shape[1]
+    found = net.near_all(vectors[-others:], 26, 128)
+    assert found is not None and shared(found, best(vectors, vectors[-others:])) >= 0.95
+
+
+def test_what_is_tried_comes_in_runs_from_all_of_a_large_collection() -> None:
+    assert spread(50_000).tolist() == list(range(50_000))
+    rows = spread(1_000_001)
+    assert len(rows) == 50_000 and rows[:1000].tolist() == list(range(1000)) and rows[-1] == 1_000_000
+    assert (np.diff(rows) == 1).sum() == 49_950
 
 
 def test_pictures_that_are_all_the_same_need_few_numbers() -> None:

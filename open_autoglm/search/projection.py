@@ -16,8 +16,10 @@ Floats = NDArray[np.float32]
 
 MULTIPLE = 32  # numbers that a processor compares at once
 LEAST, MOST = 0.25, 0.75  # of the numbers there are: fewer save little more, and with more nothing is saved
-TRIED, TRIED_AMONG = 100, 50_000  # vectors that are looked for, among so many, to see what fewer numbers lose
+TRIED = 100  # vectors that are looked for among others, to see what fewer numbers lose
+RUN, RUNS = 1000, 50  # those others, where there are so many: photos taken in a row, and some of every kind
 BEST, FOUND = 10, 0.95  # of the ten best, the share that must be found then
+LEAST_KEPT = 0.05  # of the vectors, those that lose most by a projection: it is tried with some of them, too
 TRIES = 4  # in each of which half as much is lost
 EQUAL = 1e-5  # cosines of equal pictures are as near as that, whatever they are added up by
 
@@ -77,12 +79,31 @@ def projected(vectors: Halves, sample: Floats, kept: float, looked_at: int) -> P
 
 
 def found_by(projection: Projection, vectors: Halves, looked_at: int) -> float:
-    """Of the ten best for some of the vectors [n, d], the share among the ``looked_at`` best by a projection."""
-    among = as_floats(vectors[:TRIED_AMONG])
+    """Of the ten best for some of the vectors [n, d], the share among the ``looked_at`` best by a projection.
+
+    The lower of two: for any of them, and for those of which the projection keeps least. A few pictures of another
+    kind than the rest may have directions of their own, which the first axes leave out.
+    """
+    among = as_floats(vectors[spread(len(vectors))])
     if len(among) <= looked_at:
         return 1.0
-    queries = among[:: max(1, len(among) // TRIED)]
-    best = np.argpartition(-(queries @ among.T), BEST, axis=1)[:, :BEST]
-    scores = projection.queries(queries) @ projection.vectors(among).T
-    last = np.partition(scores, len(among) - looked_at, axis=1)[:, len(among) - looked_at, None]
-    return float((np.take_along_axis(scores, best, axis=1) >= last - EQUAL).mean())
+    along = projection.queries(among)
+    least_kept = np.argsort(np.einsum("nm,nm->n", along, along))[: int(LEAST_KEPT * len(among))]
+    along = projection.vectors(among)
+
+    def found(rows: NDArray[np.int64]) -> float:
+        rows = rows[:: max(1, len(rows) // TRIED)]
+        best = np.argpartition(-(among[rows] @ among.T), BEST, axis=1)[:, :BEST]
+        scores = projection.queries(among[rows]) @ along.T
+        last = np.partition(scores, len(among) - looked_at, axis=1)[:, len(among) - looked_at, None]
+        return float((np.take_along_axis(scores, best, axis=1) >= last - EQUAL).mean())
+
+    return min(found(np.arange(len(among))), found(least_kept))
+
+
+def spread(count: int) -> NDArray[np.int64]:
+    """The rows that are looked among, of so many: all, or runs of them from beginning to end."""
+    if count <= RUN * RUNS:
+        return np.arange(count)
+    starts = np.linspace(0, count - RUN, RUNS).astype(np.int64)
+    return (starts[:, None] + np.arange(RUN)).reshape(-1)
