@@ -37,8 +37,8 @@ class Axis:
         step, outputs = before // common, after // common
         if after > before:
             return None
-        # The filter reaches ``step / outputs`` pixels to each side of an output's middle. In units of half an output's
-        # pixel, and of 1 / (2 * step) for its weights, everything is whole.
+        # The filter reaches ``step / outputs`` pixels to each side of an output's middle. Places in units of
+        # 1 / (2 * outputs) of a pixel are whole numbers, and weights in units of 1 / (2 * step).
         halo = (step + outputs - 1) // (2 * outputs)
         inputs, middles = np.arange(-halo, step + halo), np.arange(outputs)
         apart = np.abs(outputs * (2 * inputs + 1) - step * (2 * middles[:, None] + 1))
