@@ -1,8 +1,8 @@
 """Shrinks pictures of bytes by convolutions: what Resize does with a low-pass filter, exact in int8.
 
 Along an axis from ``p`` pixels to ``q``, in lowest terms, the triangle filter is the same for every ``q``-th pixel, and
-its weights are whole numbers over their sum. Engines run convolutions of bytes on every core, in the layout that pixels
-come in; a Resize on one core, in another. It knows nothing about where a graph resizes.
+its weights are whole numbers over their sum. Engines have kernels for convolutions of bytes, in the layout that pixels
+come in, and none for such a Resize. It knows nothing about where a graph resizes.
 """
 
 from __future__ import annotations

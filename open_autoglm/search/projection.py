@@ -89,12 +89,12 @@ def found_by(projection: Projection, vectors: Halves, looked_at: int) -> float:
         return 1.0
     along = projection.queries(among)
     least_kept = np.argsort(np.einsum("nm,nm->n", along, along))[: int(LEAST_KEPT * len(among))]
-    along = projection.vectors(among)
+    fewer = projection.vectors(among)
 
     def found(rows: NDArray[np.int64]) -> float:
         rows = rows[:: max(1, len(rows) // TRIED)]
         best = np.argpartition(-(among[rows] @ among.T), BEST, axis=1)[:, :BEST]
-        scores = projection.queries(among[rows]) @ along.T
+        scores = along[rows] @ fewer.T
         last = np.partition(scores, len(among) - looked_at, axis=1)[:, len(among) - looked_at, None]
         return float((np.take_along_axis(scores, best, axis=1) >= last - EQUAL).mean())
 
