@@ -110,7 +110,7 @@ class Plugin:
     asked: list[dict[str, Any]] = field(default_factory=list)
 
     def check(self, message: Any, context: Any) -> Any:
-        document = json_format.MessageToDict(message, preserving_proto_field_name=True)
+        document = json_format.MessageToDict(message)
         self.asked.append(document)
         result = decide(document)
         if result["allowed"]:

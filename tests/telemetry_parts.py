@@ -20,7 +20,7 @@ from serving_parts import direct, serve_app
 from open_autoglm.errors import TextError
 from open_autoglm.search import Index
 from open_autoglm.serving import Settings, create_app
-from open_autoglm.serving.access import Caller
+from open_autoglm.serving.access import AccessSettings, Caller
 from open_autoglm.serving.telemetry import Telemetry, TelemetrySettings, note_tokens
 from open_autoglm.serving.work import EmbedText, Job, Outcome, Overloaded, Served, UnknownModel, WorkerDied
 
@@ -87,10 +87,12 @@ def routes(telemetry: Telemetry) -> APIRouter:
     return router
 
 
-def watched_app(index: Index, settings: TelemetrySettings | None = None) -> tuple[FastAPI, Telemetry]:
+def watched_app(
+    index: Index, settings: TelemetrySettings | None = None, access: AccessSettings | None = None
+) -> tuple[FastAPI, Telemetry]:
     """The page and its API over ``index``, with ``routes``, and what is told of it."""
     telemetry = Telemetry(settings or TelemetrySettings())
-    app = create_app(direct(index, telemetry=telemetry), Settings())
+    app = create_app(direct(index, telemetry=telemetry), Settings(access=access or AccessSettings()))
     app.include_router(routes(telemetry))
     return app, telemetry
 

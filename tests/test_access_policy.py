@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from access_parts import Answers, opa_stand_in, web_server
+from opa_parts import opa
 
 from open_autoglm.errors import SettingError
 from open_autoglm.serving.access.opa import OpaPolicy
@@ -22,9 +23,9 @@ ASKED = Question("search", "POST", "/v1/search", "shop", "alice", frozenset({"se
 Decide = Callable[[Path, Question], Decision]
 
 
-@pytest.fixture(params=["embedded", "OPA's API"])
+@pytest.fixture(params=["embedded", "OPA's API", "OPA"])
 def decide(request: pytest.FixtureRequest) -> Iterator[Decide]:
-    """What a policy's file says, by either way to ask it; the server is a stand-in, not OPA itself."""
+    """What a policy's file says, by every way to ask it: a stand-in speaks OPA's API, and OPA itself where it is."""
 
     async def asked(policy: Policy, question: Question) -> Decision:
         try:
@@ -36,7 +37,7 @@ def decide(request: pytest.FixtureRequest) -> Iterator[Decide]:
         return asyncio.run(asked(RegoPolicy(file), question))
 
     def served(file: Path, question: Question) -> Decision:
-        with opa_stand_in(file) as address:
+        with (opa if request.param == "OPA" else opa_stand_in)(file) as address:
             return asyncio.run(asked(OpaPolicy(address, timeout=10.0), question))
 
     yield embedded if request.param == "embedded" else served

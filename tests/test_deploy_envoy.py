@@ -8,15 +8,29 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import jwt
 import pytest
+from cache_parts import free_port
 from cryptography.hazmat.primitives.asymmetric import rsa
 from deploy_parts import ISTIO, only, render
-from envoy_parts import CONFIG, Plugin, behind, configured, decide, get_envoy_path, running, wait_until_healthy
+from envoy_parts import (
+    ADAPTER,
+    CONFIG,
+    POLICY,
+    Plugin,
+    behind,
+    configured,
+    decide,
+    get_envoy_path,
+    running,
+    wait_until_healthy,
+)
+from opa_parts import opa
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 OTHER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -44,13 +58,24 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.fixture(scope="module")
-def edge(plugin: Plugin, keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """A client of a running Envoy."""
+@contextmanager
+def opa_with_its_plugin() -> Iterator[int]:
+    """The port at which OPA's own plugin answers Envoy, run as docs/deploy.md says."""
+    port, plugin = free_port(), "--set=plugins.envoy_ext_authz_grpc"
+    options = (f"{plugin}.addr=127.0.0.1:{port}", f"{plugin}.path=open_autoglm_envoy/result")
+    with opa(ADAPTER, POLICY, options=options):
+        yield port
+
+
+@pytest.fixture(scope="module", params=["a stand-in", "OPA"])
+def edge(
+    request: pytest.FixtureRequest, plugin: Plugin, keys: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[httpx.Client]:
+    """A client of a running Envoy, which asks a stand-in for OPA's plugin, or OPA itself where it is."""
     with (
         behind() as server,
-        plugin.served() as opa,
-        running(configured(keys, server, opa), tmp_path_factory.mktemp("envoy")) as address,
+        opa_with_its_plugin() if request.param == "OPA" else plugin.served() as port,
+        running(configured(keys, server, port), tmp_path_factory.mktemp("envoy")) as address,
         httpx.Client(base_url=address) as client,
     ):
         wait_until_healthy(address)
@@ -126,9 +151,9 @@ def test_what_the_client_claims_of_itself_is_not_believed(edge: httpx.Client) ->
 
 
 def test_envoy_asks_without_the_body(edge: httpx.Client, plugin: Plugin) -> None:
-    edge.post("/v1/embeddings", content=b"x" * 100_000, headers=token())
+    assert edge.post("/v1/embeddings", content=b"x" * 100_000, headers=token()).status_code == 200
     assert "body" not in plugin.asked[-1]["attributes"]["request"]["http"]
-    assert plugin.asked[-1]["attributes"]["metadata_context"]["filter_metadata"]
+    assert plugin.asked[-1]["attributes"]["metadataContext"]["filterMetadata"]
 
 
 def test_where_opa_is_gone_nobody_gets_in(keys: Path, tmp_path: Path) -> None:
@@ -158,6 +183,6 @@ def test_istio_hands_on_claims_in_the_header_that_the_chart_names() -> None:
 def test_the_claims_can_have_other_names() -> None:
     document = asked("POST", "/v1/embeddings")
     said = {"sub": "ann", "org": "shop", "scp": ["embed"]}
-    document["attributes"]["metadata_context"] = {"filter_metadata": {"envoy.filters.http.jwt_authn": {"token": said}}}
+    document["attributes"]["metadataContext"] = {"filterMetadata": {"envoy.filters.http.jwt_authn": {"token": said}}}
     assert decide(document, {"edge": {"tenant_claim": "org", "scopes_claim": "scp"}})["allowed"] is True
     assert decide(document)["http_status"] == 403

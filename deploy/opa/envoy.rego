@@ -55,7 +55,7 @@ path := split(request.path, "?")[0]
 segments := split(trim_prefix(path, "/"), "/")
 
 # What a good token says: from Envoy's own check of it, or where Istio hands it on in a header (see docs/deploy.md).
-claims := input.attributes.metadata_context.filter_metadata["envoy.filters.http.jwt_authn"].token
+claims := input.attributes.metadataContext.filterMetadata["envoy.filters.http.jwt_authn"].token
 
 claims := json.unmarshal(handed_on) if json.is_valid(handed_on)
 
