@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -108,6 +110,79 @@ def test_an_engine_with_other_numbers_is_refused_however_fast(monkeypatch: pytes
     bench = tuning.Bench(bundle, "image", call, 0.1)
     assert bench.best(["onnxruntime", "openvino"]).choice.engine == "onnxruntime"
     assert [sentence for sentence in bench.refused if "gives other numbers with openvino" in sentence]
+
+
+def outcomes(times: Callable[[Choice], float]) -> Callable[..., dict[Choice, float]]:
+    """Stands in for the clock."""
+    return lambda runs, seconds: {choice: times(choice) for choice in runs}
+
+
+@pytest.mark.parametrize("lacks", [True, False])
+@pytest.mark.parametrize(("share", "taken"), [(1.0, False), (0.95, False), (0.85, True)])
+def test_what_a_load_takes_stays_unless_another_is_a_tenth_faster(
+    lacks: bool, share: float, taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "lacks_vnni", lambda: lacks)
+    default, other = ("fp32", "int8") if lacks else ("int8", "fp32")
+    assert used(monkeypatch)[0] == f"onnx/text.{default}.onnx"
+    monkeypatch.setattr(tuning, "alternated", outcomes(lambda choice: 1.0 if choice.precision == default else share))
+    bundle = Bundle.open("open-autoglm-base")
+    row = tuning.Bench(bundle, "text", tuning.recorded_calls(bundle)["text"], 0.1).best(["onnxruntime"])
+    assert (row.choice.engine, row.choice.precision) == ("onnxruntime", other if taken else default)
+    assert row.times_faster == pytest.approx(1 / share if taken else 1)
+
+
+@pytest.mark.parametrize(("again", "taken"), [(0.85, True), (0.95, False), (1.1, False)])
+def test_a_lead_has_to_last_when_threads_are_tried(again: float, taken: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two cores, of which one alone is quicker; the rival's lead is over the default with as many threads."""
+    shares = iter([0.5, again])
+    monkeypatch.setattr(tuning, "available_cores", lambda: 2)
+    bundle = Bundle.open("open-autoglm-base")
+    default = models.default_precision(bundle, "text")
+
+    def alternated(runs: Iterable[Choice], seconds: float) -> dict[Choice, float]:
+        share = next(shares)
+        return {run: run.threads * (1.0 if run.precision == default else share) for run in runs}
+
+    monkeypatch.setattr(tuning, "alternated", alternated)
+    row = tuning.Bench(bundle, "text", tuning.recorded_calls(bundle)["text"], 0.1).best(["onnxruntime"])
+    assert (row.choice.precision != default, row.choice.threads) == (taken, 1)
+    assert row.times_faster == pytest.approx(2 / again if taken else 2)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "got", "taken"),
+    [
+        (3.2, 3.2001, True),
+        (3.2, 0.01, False),
+        (3.2, -3.2, False),
+        (0.01, 3.2, False),
+        (3.2, np.nan, False),
+        (1e-6, -2e-6, True),
+        (0.0, 1e-6, True),
+    ],
+)
+def test_an_engine_is_refused_for_another_match_and_not_for_one_near_0(
+    wanted: float, got: float, taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = Bundle.open(NLVR)
+    bundle = Bundle(shipped.path, replace(shipped.manifest, fusion=shipped.manifest.fusion | {"match": True}))
+    call = tuning.recorded_calls(bundle)["answer"]
+    (real,) = call(Engine(bundle, bundle.graph("answer")))
+    assert real.shape == (1,)
+
+    class Told(Engine):
+        def __init__(self, bundle: Bundle, graph: Any, threads: int | None, kind: str) -> None:
+            self._told = got if kind == "openvino" else wanted
+
+        def outputs(self, names: Sequence[str], **inputs: Any) -> list[Any]:
+            return [np.full_like(real, self._told) for _ in names]
+
+    monkeypatch.setattr(tuning, "Engine", Told)
+    monkeypatch.setattr(tuning, "alternated", outcomes(lambda choice: 0.1 if choice.engine == "openvino" else 1.0))
+    bench = tuning.Bench(bundle, "answer", call, 0.1)
+    assert bench.best(["onnxruntime", "openvino"]).choice.engine == ("openvino" if taken else "onnxruntime")
+    assert any("gives other numbers with openvino" in sentence for sentence in bench.refused) is not taken
 
 
 def test_tune_goes_without_an_engine_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -270,7 +270,7 @@ class Model:
         return Engine(self.bundle, graph, self._threads or threads, self._kind or kind)
 
     def _graph(self, task: str, tuned: str | None) -> Graph:
-        """The graph of the precision asked for, if the task has one; else the tuned one, or what the bundle prefers.
+        """The graph of the precision asked for, if the task has one; else the tuned one, or the default.
 
         Vectors of all precisions of a bundle lie in one space: each is close enough to fp32, by its parity record, for
         an index of one to be searched by the other.
@@ -280,11 +280,18 @@ class Model:
             return self.bundle.graph(task, self._precision)
         if tuned in there:
             return self.bundle.graph(task, tuned)
-        preferred = self.bundle.graph(task)
-        if self._precision is None and "fp32" in there and preferred is there.get("int8") and lacks_vnni():
+        graph = self.bundle.graph(task, default_precision(self.bundle, task))
+        if graph is not self.bundle.graph(task):
             warnings.warn(NO_VNNI, RuntimeWarning, stacklevel=2)
-            return self.bundle.graph(task, "fp32")
-        return preferred
+        return graph
+
+
+def default_precision(bundle: Bundle, task: str) -> str:
+    """What a task's graph runs in on this machine where nobody chose: what the bundle prefers, or fp32 without VNNI."""
+    preferred, there = bundle.graph(task), bundle.manifest.graphs[task]
+    if "fp32" in there and preferred is there.get("int8") and lacks_vnni():
+        return "fp32"
+    return next(name for name, graph in there.items() if graph is preferred)
 
 
 def several(values: Iterable[T], what: str, alone: tuple[type, ...]) -> list[T]:

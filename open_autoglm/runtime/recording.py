@@ -17,7 +17,7 @@ from open_autoglm.bundle import Bundle
 
 from .engine import Engine
 from .generation_settings import GenerationSettings
-from .model import Model
+from .model import Model, default_precision
 from .seeing import see
 
 SENTENCE = "two red apples and a yellow banana on a wooden table"  # 14 tokens of most tokenizers
@@ -54,7 +54,7 @@ class RecordingModel(Model):
     """Runs its graphs as they are by default, and remembers what they were asked."""
 
     def _load(self, task: str) -> Engine:
-        return RecordingEngine(self.bundle, self.bundle.graph(task))
+        return RecordingEngine(self.bundle, self.bundle.graph(task, default_precision(self.bundle, task)))
 
     def recorded(self) -> dict[str, Call]:
         """The calls by task."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -20,7 +20,9 @@ from open_autoglm.errors import BundleError, MissingExtra
 
 from .engine import Engine, available_cores
 from .engines import DEFAULT, ENGINES
+from .model import default_precision
 from .recording import Call, recorded_calls
+from .similarity import unit
 from .tuned import Choice, Tuned
 
 SECONDS = 30.0  # for all graphs, besides loading each with every engine
@@ -28,8 +30,8 @@ WORTH = 0.9  # of the default's time: what something else may take at most to be
 AS_GOOD = 1.05  # of the fastest: what fewer threads, or a smaller batch, may take
 BATCHES = (1, 2, 4, 8, 16)
 ROUNDS = 15
-LOWEST_COSINE = {"fp32": 0.9999}  # with the default engine, of the numbers for one picture, sentence or token
-LOWEST_COSINE_OTHERWISE = 0.97
+MOST_APART = {"fp32": 0.014}  # from the default engine's numbers; of vectors, a cosine of 0.9999
+MOST_APART_OTHERWISE = 0.245  # a cosine of 0.97
 
 T = TypeVar("T")
 Report = Callable[[int, int], None]
@@ -107,20 +109,16 @@ class Bench:
         """The choice."""
         precisions = self._bundle.manifest.graphs[self._task]
         cores = available_cores()
-        named = next(name for name, graph in precisions.items() if graph is self._bundle.graph(self._task))
-        default = Choice(DEFAULT, named, cores)
+        default = Choice(DEFAULT, default_precision(self._bundle, self._task), cores)
         rivals = [Choice(engine, precision, cores) for engine in engines for precision in precisions]
         usable = [choice for choice in rivals if choice == default or self._agrees(choice)]
         times = self._timed(usable, self._seconds / 2)
-        chosen = min(times, key=lambda choice: times[choice])
-        if times[chosen] > WORTH * times[default]:
-            chosen = default
+        chosen = kept_or(default, min(times, key=lambda choice: times[choice]), times)
         if cores > 1:
-            fewer = [Choice(chosen.engine, chosen.precision, count) for count in thread_counts(cores)]
-            again = self._timed(list(dict.fromkeys([*fewer, chosen, default])), self._seconds / 4)
-            fastest = min(again[choice] for choice in fewer)
-            chosen = next(choice for choice in fewer if again[choice] <= AS_GOOD * fastest)
-            times |= again
+            ways = dict.fromkeys([default, chosen])
+            numbers = [replace(way, threads=count) for way in ways for count in thread_counts(cores)]
+            times |= self._timed(numbers, self._seconds / 4)
+            chosen = kept_or(enough_threads(default, times), enough_threads(chosen, times), times)
         return Measured(self._task, chosen, 1000 * times[chosen], 1000 * times[default])
 
     def best_batch(self, choice: Choice) -> int:
@@ -135,17 +133,17 @@ class Bench:
         """Whether a choice can be loaded and gives what the default engine gives for the same graph."""
         reference = Choice(DEFAULT, choice.precision, choice.threads)
         try:
-            cosine = lowest_cosine(*(self._call(self._engine(one))[0] for one in (reference, choice)))
+            found = apart(*(self._call(self._engine(one))[0] for one in (reference, choice)))
         except BundleError as error:
             self.refused.append(str(error))
             return False
-        wanted = LOWEST_COSINE.get(choice.precision, LOWEST_COSINE_OTHERWISE)
-        if cosine < wanted:
+        most = MOST_APART.get(choice.precision, MOST_APART_OTHERWISE)
+        if not (agrees := found <= most):  # NaN is never as little
             self.refused.append(
                 f"The {choice.precision} graph of {self._task} gives other numbers with {choice.engine} "
-                f"(cosine {cosine:.4f}, at least {wanted} is asked): it is not used."
+                f"({found:.1%} apart, at most {most:.1%} is allowed): it is not used."
             )
-        return cosine >= wanted
+        return agrees
 
     def _timed(self, choices: Sequence[Choice], seconds: float) -> dict[Choice, float]:
         return alternated({choice: partial(self._call, self._engine(choice)) for choice in choices}, seconds)
@@ -173,10 +171,27 @@ def alternated(runs: Mapping[T, Callable[[], object]], seconds: float) -> dict[T
     return {name: statistics.median(measured) for name, measured in times.items()}
 
 
-def lowest_cosine(wanted: NDArray[np.float32], got: NDArray[np.float32]) -> float:
-    """Of vectors [..., d]."""
-    lengths = np.linalg.norm(wanted, axis=-1) * np.linalg.norm(got, axis=-1)
-    return float(((wanted * got).sum(axis=-1) / np.maximum(lengths, np.finfo(np.float32).tiny)).min())
+def kept_or(default: Choice, rival: Choice, times: Mapping[Choice, float]) -> Choice:
+    """The rival where it is worth leaving the default."""
+    return rival if times[rival] <= WORTH * times[default] else default
+
+
+def enough_threads(choice: Choice, times: Mapping[Choice, float]) -> Choice:
+    """The same with the fewest threads that take little longer than the best number of them."""
+    numbers = [replace(choice, threads=count) for count in thread_counts(choice.threads)]
+    fastest = min(times[number] for number in numbers)
+    return next(number for number in numbers if times[number] <= AS_GOOD * fastest)
+
+
+def apart(wanted: NDArray[np.float32], got: NDArray[np.float32]) -> float:
+    """The farthest that vectors [..., d] lie apart, each made unit length.
+
+    Single numbers, [n] or [..., 1], have no direction: their farthest, as a share of the largest wanted or of 1, so
+    that those close to 0 may differ as others do.
+    """
+    if wanted.ndim == 1 or wanted.shape[-1] == 1:
+        return float(np.abs(got - wanted).max() / max(1.0, float(np.abs(wanted).max())))
+    return float(np.linalg.norm(unit(got) - unit(wanted), axis=-1).max())
 
 
 def thread_counts(cores: int) -> list[int]:
