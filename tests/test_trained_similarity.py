@@ -228,5 +228,4 @@ def test_a_packed_bundle_compares_nearly_the_same_and_another_similarity_is_refu
     assert np.allclose(found, trained.runtime.similarity(trained.runtime.embed_queries(QUERIES), whole), atol=0.1)
     monkeypatch.setattr(parity, "read_similarity", lambda bundle: Cosine())
     with pytest.raises(BundleError, match=f"{trained.kind} similarity"):
-        make_bundle(trained.torch, processor, tmp_path / "wrong", "wrong")
-    assert not (tmp_path / "wrong").exists()
+        parity.check_similarity(trained.torch, processor, Bundle.open(trained.bundle))

@@ -10,6 +10,8 @@ from itertools import chain
 from pathlib import Path
 
 from open_autoglm.bundle import Bundle
+from open_autoglm.compression.checking import known
+from open_autoglm.compression.graph_inputs import tokenizer_of
 from open_autoglm.compression.int8_bundle import Checks, Int8Settings, quantise_bundle
 from open_autoglm.compression.sentences import SENTENCES
 from open_autoglm.data import Records
@@ -25,15 +27,14 @@ CALIBRATED, COMPARED, ASKED = 64, 32, 200  # pictures, and what is asked about t
 def add_int8(bundle: Path, splits: Splits, seed: int, report: Callable[[str], None]) -> tuple[str, ...]:
     """Adds int8 graphs to a bundle; a sentence on each graph that stays in float. ``report`` hears of each step.
 
-    Where no picture was kept back, they are compared on training pictures. The bundle stays as it is where no graph
-    could be quantised.
+    Where no picture was kept back, they are compared on training pictures; captions without a word that the bundle
+    knows are left out. The bundle stays as it is where no graph could be quantised.
     """
     compared = sample(splits.validation or splits.train, COMPARED, seed)
-    texts = dict.fromkeys(chain.from_iterable(record.captions for record in compared))
+    captions, tokenizer = chain.from_iterable(record.captions for record in compared), tokenizer_of(Bundle.open(bundle))
+    texts = [text for text in dict.fromkeys(captions) if known(tokenizer, text)][:ASKED]
     try:
-        checks = Checks(
-            pictures(sample(splits.train, CALIBRATED, seed)), pictures(compared), list(texts)[:ASKED] or SENTENCES
-        )
+        checks = Checks(pictures(sample(splits.train, CALIBRATED, seed)), pictures(compared), texts or SENTENCES)
         made = quantise_bundle(Bundle.open(bundle), bundle, checks, Int8Settings(), overwrite=True, report=report)
     except OpenAutoGLMError as error:  # a bundle in float alone is better than none after a long training
         return (str(error),)

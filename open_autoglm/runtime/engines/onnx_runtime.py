@@ -78,6 +78,8 @@ def session(
     # on getting its memory from the system again.
     options.enable_mem_pattern = False
     options.add_session_config_entry("session.x64quantprecision", str(int(exact)))
+    # Weights that are only stored in int8 are made float once; with this on they would be for each run.
+    options.add_session_config_entry("session.disable_quant_qdq", str(int(QUANTISES not in graph)))
     if weights:
         options.add_external_initializers(list(weights), list(weights.values()))
     return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
