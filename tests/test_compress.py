@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from cli_parts import autoglm, document, mistake
+from cli_parts import AUTOGLM, autoglm, document, mistake
 
 import open_autoglm
 from open_autoglm.bundle import Bundle
@@ -37,8 +39,9 @@ def pictures(tmp_path: Path) -> Path:
 def test_the_bundle_written_keeps_what_was_asked_and_says_so(tmp_path: Path, pictures: Path, questions: Path) -> None:
     target = tmp_path / "small"
     words = ["--pictures", pictures, "--sentences", questions, "--to", target, "--max-loss", 0.1, "--target", "int8"]
-    found = document("compress", NLVR, *words)
+    found = document("compress", NLVR, *words, "--prune", 0.3)
     full, chosen = found["rows"]
+    assert any("cannot be pruned" in note for note in found["notes"]), "what was made before is not lost"
     assert not full["chosen"] and chosen["chosen"] and chosen["precision"] == "int8" and chosen["loss"] <= 0.1
     assert chosen["megabytes"] < full["megabytes"]
     bundle = Bundle.open(target)
@@ -63,12 +66,32 @@ def test_what_cannot_be_had_says_the_best_found_and_writes_nothing(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pictures", "questions.txt"]
 
 
+def test_what_was_begun_is_removed_when_it_is_told_to_end(tmp_path: Path, pictures: Path) -> None:
+    command = [
+        *AUTOGLM,
+        "compress",
+        "open-autoglm-grocery",
+        "--pictures",
+        pictures,
+        "--to",
+        tmp_path / "made" / "small",
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert "Quantising" in process.stderr.readline() + process.stderr.readline()
+    process.terminate()
+    assert process.stderr.read().splitlines()[-1] == "Stopped."
+    assert process.wait() == 130
+    assert list((tmp_path / "made").iterdir()) == []
+
+
 def test_wishes() -> None:
     rows = [Row(0.0, "int8", 30, 5, 3, {"image": 0.015}), Row(0.5, "fp32", 20, 9, 2, {"image": 0.03, "text": 0.0})]
     assert [Wish.read(0.02, None).granted(row) for row in rows] == [True, False]
     assert [Wish.read(0.05, "size=20mb").granted(row) for row in rows] == [False, True]
     assert [Wish.read(0.05, "latency=5ms").granted(row) for row in rows] == [True, False]
     assert [Wish.read(0.05, "int8").granted(row) for row in rows] == [True, False]
+    assert not Wish.read(0.05, "int8").granted(replace(rows[0], in_float=("text",)))
     assert [row.name for row in rows] == ["int8", "pruned by 50%, fp32"]
     for target in ("size=30", "latency=0ms", "fast"):
         with pytest.raises(SettingError, match="write int8, size=30MB or latency=5ms"):

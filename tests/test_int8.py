@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from open_autoglm.bundle import MANIFEST, WEIGHTS, Bundle, amend
+from open_autoglm.compression import int8_bundle
 from open_autoglm.compression.folding import folded, inlined
 from open_autoglm.compression.int8_bundle import INT8_WEIGHTS, Checks, Int8Bundle, Int8Settings, quantise_bundle
 from open_autoglm.compression.qdq import convolutions
@@ -19,6 +22,7 @@ from open_autoglm.compression.weight_only import weight_only_int8
 from open_autoglm.errors import BundleError, SettingError
 from open_autoglm.modeling import OpenAutoGLM
 from open_autoglm.runtime import model as runtime_model
+from open_autoglm.runtime.engines.onnx_runtime import open_session
 from open_autoglm.runtime.model import load
 from open_autoglm.runtime.processor import NO_VNNI, lacks_vnni
 
@@ -127,20 +131,57 @@ def test_what_keeps_too_little_is_left_out_and_nothing_is_written_for_nothing(tm
         Int8Settings(tasks=("pictures",))
 
 
-def test_where_only_the_size_counts_a_graph_may_keep_its_weights_alone_in_int8(tmp_path: Path) -> None:
+def test_where_only_the_size_counts_a_graph_may_keep_its_weights_alone_in_int8(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = Bundle.open("open-autoglm-grocery")
-    settings = Int8Settings(tasks=("image",), least_speedup=1000, only=True)
+    settings = Int8Settings(tasks=("image",), least_speedup=0, only=True)
+    monkeypatch.setattr(
+        int8_bundle, "shortfall", lambda task, figures, settings: None if figures["float_layers"] else "it will not do"
+    )
     made = quantise_bundle(source, tmp_path / "made", CHECKS, settings)
     bundle = Bundle.open(made.path)
-    assert bundle.verify() == [] and set(made.notes) <= {NO_VNNI}
+    assert bundle.verify() == []
+    assert set(made.notes) - {NO_VNNI} == {"The graph image has its weights alone in int8: it will not do."}
     graph = bundle.manifest.graphs["image"]["int8"]
     assert graph.parity["mean_cosine"] > 0.99 and graph.parity["float_layers"] > 20
+    assert graph.parity["bytes"] > 4_000_000  # its weights included
     assert not any(shared.tensor.startswith("vision.") for shared in graph.weights.values() if shared.file == WEIGHTS)
     cosines = (
         load(made.path).embed_images(PICTURES[10:14])
         * load(source.path, precision="fp32").embed_images(PICTURES[10:14])
     ).sum(axis=1)
     assert cosines.min() > 0.98
+
+
+def test_weights_that_are_only_stored_in_int8_are_unpacked_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, opened = tmp_path / "seen.onnx", ort.InferenceSession
+
+    def noting(graph: bytes, options: ort.SessionOptions, providers: list[str]) -> ort.InferenceSession:
+        options.optimized_model_filepath = str(seen)
+        return opened(graph, options, providers=providers)
+
+    monkeypatch.setattr(ort, "InferenceSession", noting)
+    open_session(weight_only_int8(net(1.0)).SerializeToString(), 1)
+    assert {node.op_type for node in onnx.load(seen).graph.node}.isdisjoint({"DequantizeLinear"})
+
+
+def test_a_bundle_that_has_int8_graphs_is_quantised_again(made: Int8Bundle, tmp_path: Path) -> None:
+    source = Bundle.open(made.path)
+    some = quantise_bundle(source, tmp_path / "some", CHECKS, Int8Settings(tasks=("text",), least_speedup=0))
+    bundle = Bundle.open(some.path)
+    assert bundle.verify() == []
+    pictures = [load(one, precision="int8").embed_images(PICTURES[:2]) for one in (made.path, some.path)]
+    assert np.array_equal(*pictures), "what was not asked for again is as it was"
+    nothing = replace(Int8Settings(tasks=("image", "text")), least_text_cosine=1.0, least_speedup=0)
+    fewer = Bundle.open(quantise_bundle(source, tmp_path / "fewer", CHECKS, nothing).path)
+    assert fewer.verify() == []
+    assert {task: set(there) for task, there in fewer.manifest.graphs.items()} == {
+        "image": {"fp32", "int8"}, "text": {"fp32"}, "cells": {"fp32"}
+    }  # fmt: skip
+    assert not (fewer.path / "onnx" / "text.int8.onnx").exists()
 
 
 def test_weights_alone_are_those_of_the_graph_beside() -> None:

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from .arguments import AsJson, GivenBundle, Verbose, named_folder, named_path
+from .failures import stopped_by_term
 from .streams import print_json, say
 
 
@@ -50,7 +51,8 @@ def compress(
 ) -> None:
     """Make a bundle smaller and faster, and lose no more than you allow; needs the extra 'train'.
 
-    int8, pruned and both are made and measured on every fourth of your pictures, which nothing is fitted on.
+    int8, pruned and both are made and measured on every fourth of your pictures, and where some are pruned of your
+    sentences, which nothing is fitted on.
 
     \b
     Examples:
@@ -77,10 +79,12 @@ def compress(
             checked_share(share)
         pruner = PrunedBundles(steps)
     asked = read_sentences(sentences) if sentences else []
-    checks, refused = checks_of(source, [found.path for found in scan(pictures).files], asked)
-    for sentence in refused:
+    paths = [found.path for found in scan(pictures).files]
+    checks, said = checks_of(source, paths, asked, pruning=bool(prune))
+    for sentence in said:
         say(sentence)
-    made = make(source, to, checks, wish, shares=prune or (), prune=pruner, keep_float=keep_float, report=say)
+    with stopped_by_term():
+        made = make(source, to, checks, wish, shares=prune or (), prune=pruner, keep_float=keep_float, report=say)
     if as_json:
         rows = [{**asdict(row), "loss": row.loss, "chosen": row == made.chosen} for row in made.rows]
         print_json({"bundle": made.path, "rows": rows, "notes": made.notes})

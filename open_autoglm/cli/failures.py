@@ -6,9 +6,11 @@ It knows exceptions and exit codes; it knows nothing of any command.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -19,7 +21,7 @@ from ..errors import OpenAutoGLMError
 from .streams import open_closed_streams, say
 
 MISTAKE = 2  # the user's: bad input
-STOPPED = 130  # by Ctrl+C, as shells say it
+STOPPED = 130  # by Ctrl+C, as shells say it, or as it
 
 
 class Commands(TyperGroup):
@@ -74,6 +76,16 @@ class Commands(TyperGroup):
             say(refusal(error))
             code = MISTAKE
         sys.exit(flush(code if isinstance(code, int) else 0))
+
+
+@contextmanager
+def stopped_by_term() -> Iterator[None]:
+    """Inside, SIGTERM stops as Ctrl+C does, so that what was begun on the disk is removed."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def flush(code: int) -> int:

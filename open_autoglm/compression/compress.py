@@ -13,20 +13,31 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from open_autoglm import bundle as bundles
-from open_autoglm.bundle import Bundle, Graph
-from open_autoglm.errors import BundleError, SettingError
+from open_autoglm.bundle import MANIFEST, Bundle, Graph
+from open_autoglm.errors import BundleError, OpenAutoGLMError, SettingError
 from open_autoglm.runtime.engine import Engine
 from open_autoglm.runtime.model import Model
 
 from .graph_inputs import answer_inputs, picture_inputs, text_inputs
-from .int8_bundle import Checks, Int8Settings, Report, compare, quantise_bundle
+from .int8_bundle import TASKS, Checks, Int8Settings, Report, compare, quantise_bundle
 from .ranges import Inputs
+from .sharing import bytes_needed
 from .static_int8 import StaticSettings
 from .wish import MEGABYTE, Precision, Row, Wish
 
 ROUNDS = 7
 TIMED = ("image", "text", "regions", "answer", "context")  # what one picture and one sentence go through
-Pruner = Callable[[Bundle, float, Path, Checks, Report], None]
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What went: the ``share`` of both towers' parameters; ``notes``, a sentence each, on a tower that stays whole."""
+
+    share: float
+    notes: tuple[str, ...]
+
+
+Pruner = Callable[[Bundle, float, Path, Checks, Report], Pruned]
 
 
 @dataclass(frozen=True)
@@ -64,14 +75,19 @@ def compress(
     made = list[tuple[Row, Path]]()
     with tempfile.TemporaryDirectory(prefix=".compress.", dir=target.parent) as workshop:
         for share in (0.0, *shares):
-            floats = source
+            floats, gone = source, 0.0
             if share:
                 assert prune is not None  # noqa: S101  (whoever gives shares gives the way)
                 report(f"Pruning by {share:.0%}")
                 place = Path(workshop) / f"pruned-{share:g}"
-                prune(source, share, place, checks, report)
-                floats = Bundle.open(place)
-                made.append((bench.row(floats, share, "fp32"), place))
+                try:
+                    pruned = prune(source, share, place, checks, report)
+                except OpenAutoGLMError as error:  # what was made before is not lost
+                    notes.append(str(error))
+                    continue
+                floats, gone = Bundle.open(place), pruned.share
+                notes += pruned.notes
+                made.append((bench.row(floats, gone, "fp32"), place))
             place = Path(workshop) / f"int8-{share:g}"
             settings = Int8Settings(
                 static=StaticSettings(least_cosine=1 - wish.max_loss),
@@ -85,16 +101,16 @@ def compress(
             except BundleError as error:
                 notes.append(str(error))
                 continue
-            made.append((bench.row(Bundle.open(place), share, "int8"), place))
+            made.append((bench.row(Bundle.open(place), gone, "int8"), place))
         rows = [row for row, _ in made]
         granted = [pair for pair in made if wish.granted(pair[0])]
         if not granted:
-            raise BundleError(f"{nearest(wish, rows)} Nothing was written.")
+            raise BundleError(" ".join([nearest(wish, rows), *dict.fromkeys(notes), "Nothing was written."]))
         chosen, place = min(granted, key=lambda pair: pair[0].milliseconds)
         bench.record(Bundle.open(place))
         with bundles.writing(target) as folder:
             shutil.copytree(place, folder, dirs_exist_ok=True)
-    return Compressed(target, chosen, (bench.full, *rows), tuple(notes))
+    return Compressed(target, chosen, (bench.full, *rows), tuple(dict.fromkeys(notes)))
 
 
 def nearest(wish: Wish, rows: Sequence[Row]) -> str:
@@ -104,6 +120,8 @@ def nearest(wish: Wish, rows: Sequence[Row]) -> str:
     reaching = [row for row in rows if wish.reached(row)]
     best = min(reaching or rows, key=lambda row: row.loss)
     found = f"{best.name}: {best.megabytes:.1f} MB, {best.milliseconds:.1f} ms, loss {best.loss:.4f}"
+    if wish.kind == "int8" and best.in_float:
+        found += f", with {' and '.join(best.in_float)} in float"
     return f"No bundle has {wish}; the best found is {found}."
 
 
@@ -121,7 +139,7 @@ class Bench:
         """A bundle's, whose graphs of ``precision`` are run where it has them."""
         losses = {task: lost(self.parity(bundle, task)) for task in bundle.manifest.graphs if task != "detect"}
         own, full = self._milliseconds(bundle, precision)
-        return Row(pruned, precision, size(bundle), own, full / own, losses)
+        return Row(pruned, precision, size(bundle), own, full / own, losses, in_float(bundle))
 
     def parity(self, bundle: Bundle, task: str) -> dict[str, float]:
         """The figures of the graph that a bundle prefers beside the full one."""
@@ -135,8 +153,8 @@ class Bench:
                 continue
             graph = bundle.graph(task)
             precision = next(name for name, one in graphs[task].items() if one == graph)
-            bytes_ = graph.parity.get("bytes", float((bundle.path / graph.file).stat().st_size))
-            figures = {**graph.parity, **self.parity(bundle, task), "bytes": bytes_}
+            known = {name: value for name, value in graph.parity.items() if name == "float_layers"}
+            figures = {**known, **self.parity(bundle, task), "bytes": float(bytes_needed(bundle, graph))}
             graphs[task][precision] = replace(graph, parity={**figures, "loss": lost(figures)})
         bundles.amend(bundle.path, graphs=graphs)
 
@@ -179,5 +197,10 @@ def lost(figures: dict[str, float]) -> float:
 
 
 def size(bundle: Bundle) -> float:
-    """Megabytes of all files of a bundle."""
-    return sum(facts["size"] for facts in bundle.manifest.files.values()) / MEGABYTE
+    """Megabytes of all files of a bundle, its manifest included."""
+    return sum((bundle.path / file).stat().st_size for file in (MANIFEST, *bundle.manifest.files)) / MEGABYTE
+
+
+def in_float(bundle: Bundle) -> tuple[str, ...]:
+    """The tasks of a bundle that could have a graph in int8, and have none."""
+    return tuple(task for task in TASKS if "int8" not in bundle.manifest.graphs.get(task, ("int8",)))

@@ -61,13 +61,16 @@ def tokenizer_of(bundle: Bundle) -> TextTokenizer:
 
 
 def answer_inputs(model: Model, pictures: Sequence[ImageSource], sentences: Sequence[str]) -> list[Inputs]:
-    """What the graph of answers takes: every sentence about every picture."""
+    """What the graph of answers takes: every sentence about every picture.
+
+    A picture is held once, however many sentences it is repeated for: an engine copies it as each batch runs.
+    """
     asked = text_inputs(model.bundle, sentences)
     made: list[Inputs] = []
     for picture in pictures:
         looked = model.fusion.look(model.fusion.prepare(picture))
         for tokens in asked:
             count = len(tokens["input_ids"])
-            mask = np.ones((count, len(looked.boxes)), np.bool_)
-            made.append({"prepared": np.repeat(looked.prepared, count, axis=0), "mask": mask, **tokens})
+            prepared = np.broadcast_to(looked.prepared, (count, *looked.prepared.shape[1:]))
+            made.append({"prepared": prepared, "mask": np.ones((count, len(looked.boxes)), np.bool_), **tokens})
     return made

@@ -6,7 +6,7 @@ It reads graphs as the bundle has them, so it needs no PyTorch; it knows nothing
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,13 +29,14 @@ from .graph_inputs import PICTURE_TASKS, TOKEN_TASKS, answer_inputs, picture_inp
 from .int8_parity import answers_parity, texts_parity, vectors_parity
 from .quantize import dynamic_int8
 from .sentences import SENTENCES
-from .sharing import TensorStore, share_weights
+from .sharing import TensorStore, bytes_needed, share_weights
 from .static_int8 import StaticSettings, layers_of, static_int8
 from .weight_only import weight_only_int8
 
 INT8_WEIGHTS = "int8.safetensors"
 TOWER = "text.tower."
 OUTPUTS = {"image": "vectors", "text": "vectors", "cells": "cells", "regions": "prepared", "context": "context"}
+TASKS = (*PICTURE_TASKS, *TOKEN_TASKS)
 MEANS = 16  # pictures that the means of a graph's maps are told by
 Report = Callable[[str], None]
 
@@ -49,22 +50,22 @@ class Int8Settings:
     - ``least_same``: the share of answers, and of texts written, that must stay the same.
     - ``least_speedup``: how many times as fast a graph must be, as measured here; 0 where only its size counts.
     - ``tasks``: which graphs; by default every one that can be.
-    - ``only``: leave out the float graphs that an int8 one replaces, and the tensors that no graph needs then. A graph
-      of pictures that int8 is no good for then has its weights alone in int8, and computes in float.
+    - ``only``: leave out the float graphs that an int8 one replaces, and the tensors that no graph needs then. Where
+      only the size counts, a graph of pictures that int8 is no good for then has its weights alone in int8, and
+      computes in float.
     """
 
     static: StaticSettings = field(default_factory=StaticSettings)
     least_text_cosine: float = 0.98
     least_same: float = 0.99
     least_speedup: float = 1.0
-    tasks: tuple[str, ...] = (*PICTURE_TASKS, *TOKEN_TASKS)
+    tasks: tuple[str, ...] = TASKS
     only: bool = False
 
     def __post_init__(self) -> None:
         for task in self.tasks:
-            if task not in (*PICTURE_TASKS, *TOKEN_TASKS):
-                known = ", ".join((*PICTURE_TASKS, *TOKEN_TASKS))
-                raise SettingError(f"The graph {task!r} cannot be quantised: tasks are among {known}.")
+            if task not in TASKS:
+                raise SettingError(f"The graph {task!r} cannot be quantised: tasks are among {', '.join(TASKS)}.")
         for name in ("least_text_cosine", "least_same"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingError(f"{name} is {getattr(self, name)!r}: it must be from 0 to 1.")
@@ -72,11 +73,15 @@ class Int8Settings:
 
 @dataclass(frozen=True)
 class Checks:
-    """What a bundle is quantised with: pictures to calibrate, others to compare on, and what is asked about those."""
+    """What a bundle is quantised with: pictures to calibrate, others to compare on, and what is asked about those.
+
+    ``fitting``: other sentences, for what is fitted on sentences, too.
+    """
 
     calibration: Sequence[ImageSource]
     pictures: Sequence[ImageSource]
     sentences: Sequence[str] = SENTENCES
+    fitting: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         for what, there in (("calibrate with", self.calibration), ("compare on", self.pictures)):
@@ -88,7 +93,7 @@ class Checks:
 
 @dataclass(frozen=True)
 class Int8Bundle:
-    """What was written: ``parity`` of each int8 graph, and ``notes``, a sentence each, on what was left in float."""
+    """What was written: ``parity`` of each int8 graph, and ``notes``, a sentence each, on what computes in float."""
 
     path: Path
     parity: Mapping[str, Mapping[str, float]]
@@ -107,16 +112,18 @@ def quantise_bundle(
     """Writes ``source`` with int8 graphs to ``target``; each has its figures on the check pictures in ``parity``.
 
     ``parity`` has ``mean_cosine`` and ``lowest_cosine``, or the share of ``same_answers`` of so many ``compared``;
-    ``speedup`` over the float graph; ``bytes``, those of the tensors that only it needs included; ``float_layers``.
-    A graph that keeps less than it must stays in float, and is noted. The embedding space stays the same, so that an
-    index made with fp32 is searched with int8. ``report`` hears of each step. Raises BundleError where no graph could
-    be quantised or the bundle cannot be written, ImageError for a picture that cannot be used.
+    ``speedup`` over the float graph; ``bytes``, those of the tensors that it takes included; of a graph of pictures,
+    how many ``float_layers`` it has. A graph that keeps less than it must stays in float, and is noted. What the source
+    has in int8 of the same tasks is made anew. The embedding space stays the same, so that an index made with fp32 is
+    searched with int8. ``report`` hears of each step. Raises BundleError where no graph could be quantised or the
+    bundle cannot be written, ImageError for a picture that cannot be used.
     """
     settings = settings or Int8Settings()
-    model = Model(source, precision="fp32")
     tasks = [task for task in settings.tasks if "fp32" in source.manifest.graphs.get(task, {})]
+    source = without_int8(source, tasks)
+    model = Model(source, precision="fp32")
     notes = [NO_VNNI] if lacks_vnni() else []
-    store, written = TensorStore(INT8_WEIGHTS), dict[str, Graph]()
+    store, written = TensorStore(INT8_WEIGHTS, int8_tensors(source)), dict[str, Graph]()
     with bundles.writing(target, overwrite) as folder:
         for file in source.manifest.files:
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
@@ -134,14 +141,16 @@ def quantise_bundle(
             report(f"Comparing the graph {task}")
             figures = {**graph.parity, **compare(model, Bundle(folder, source.manifest), task, graph, checks)}
             problem = shortfall(task, figures, settings)
-            if problem and settings.only and task in PICTURE_TASKS:
+            if problem and settings.only and not settings.least_speedup and task in PICTURE_TASKS:
                 report(f"Keeping the weights alone of the graph {task} in int8")
                 like = next((kept[one] for one in PICTURE_TASKS if one in kept), None)
                 beside = inlined(Bundle(folder, source.manifest), like) if like else None
                 graph = write_graph(model, task, *weights_alone(model, task, checks, beside), store, folder)
                 write_stored(folder / INT8_WEIGHTS, store.tensors)
                 figures = {**graph.parity, **compare(model, Bundle(folder, source.manifest), task, graph, checks)}
-                problem = shortfall(task, figures, replace(settings, least_speedup=0))
+                if not shortfall(task, figures, settings):
+                    notes.append(f"The graph {task} has its weights alone in int8: {problem}.")
+                    problem = None
             if problem:
                 notes.append(f"The graph {task} stays in float: {problem}.")
                 (folder / graph.file).unlink()
@@ -149,33 +158,58 @@ def quantise_bundle(
                 kept[task] = replace(graph, parity=figures)
         if not kept:
             raise BundleError(f"No graph of {source.manifest.name} could be quantised: {' '.join(notes)}")
-        used = {shared.tensor for graph in kept.values() for shared in graph.weights.values()}
+        used = set(int8_tensors(source)) | {shared.tensor for one in kept.values() for shared in one.weights.values()}
         if needed := {name: tensor for name, tensor in store.tensors.items() if name in used}:
             write_stored(folder / INT8_WEIGHTS, needed)
+        for task, graph in kept.items():
+            size = bytes_needed(Bundle(folder, source.manifest), graph)
+            kept[task] = replace(graph, parity={**graph.parity, "bytes": float(size)})
         manifest = finish(folder, source, kept, settings.only)
         bundles.seal(folder, manifest)
     return Int8Bundle(Path(target), {task: dict(graph.parity) for task, graph in kept.items()}, tuple(notes))
 
 
-def write_graph(model: Model, task: str, proto: onnx.ModelProto, left: int, store: TensorStore, folder: Path) -> Graph:
-    """Writes a graph without the weights that lie in tensors; what it adds to them is counted.
+def without_int8(source: Bundle, tasks: Collection[str]) -> Bundle:
+    """The bundle without the int8 graphs of some tasks, and without tensors that only those take; on disk it stays."""
+    manifest = source.manifest
+    graphs = {
+        task: {precision: graph for precision, graph in there.items() if precision != "int8" or task not in tasks}
+        for task, there in manifest.graphs.items()
+    }
+    left = Bundle(source.path, replace(manifest, graphs=graphs))
+    known = {graph.file for there in manifest.graphs.values() for graph in there.values()}
+    gone = known - {graph.file for there in graphs.values() for graph in there.values()}
+    if not int8_tensors(left):
+        gone.add(INT8_WEIGHTS)
+    files = {file: facts for file, facts in manifest.files.items() if file not in gone}
+    return Bundle(source.path, replace(left.manifest, files=files))
 
-    ``left``: how many of its layers compute in float.
-    """
+
+def int8_tensors(bundle: Bundle) -> dict[str, NDArray[Any]]:
+    """What the graphs of a bundle take from ``int8.safetensors``, by name."""
+    taken = (
+        shared for there in bundle.manifest.graphs.values() for one in there.values() for shared in one.weights.values()
+    )
+    names = sorted({shared.tensor for shared in taken if shared.file == INT8_WEIGHTS})
+    return {name: bundle.tensors(INT8_WEIGHTS).stored(name) for name in names}
+
+
+def write_graph(
+    model: Model, task: str, proto: onnx.ModelProto, figures: Mapping[str, float], store: TensorStore, folder: Path
+) -> Graph:
+    """Writes a graph without the weights that lie in tensors; ``figures`` are those known of it."""
     float_graph = model.bundle.manifest.graphs[task]["fp32"]
     shared = share_weights(proto, model.bundle.weights)
-    before = sum(tensor.nbytes for tensor in store.tensors.values())
     shared |= store.take(proto)
     file = f"onnx/{task}.int8.onnx"
     onnx.save(proto, folder / file)
-    added = sum(tensor.nbytes for tensor in store.tensors.values()) - before
-    size = (folder / file).stat().st_size + added
-    figures = {"bytes": float(size), "float_layers": float(left)}
     return Graph(file, float_graph.inputs, float_graph.outputs, figures, shared)
 
 
-def quantised(model: Model, task: str, checks: Checks, settings: Int8Settings) -> tuple[onnx.ModelProto, int]:
-    """The int8 graph with its weights inside, and how many of its layers stay in float.
+def quantised(
+    model: Model, task: str, checks: Checks, settings: Int8Settings
+) -> tuple[onnx.ModelProto, dict[str, float]]:
+    """The int8 graph with its weights inside, and, of a graph of pictures, how many of its layers stay in float.
 
     What comes after a text tower stays in float, too: it is small, and its rounding would go undiluted into a vector
     or an answer.
@@ -185,21 +219,22 @@ def quantised(model: Model, task: str, checks: Checks, settings: Int8Settings) -
     if task in TOKEN_TASKS:
         tower = {name for name, shared in graph.weights.items() if shared.tensor.startswith(TOWER)}
         others = {initializer.name for initializer in proto.graph.initializer} - tower
-        return dynamic_int8(proto, others if tower else ()), 0
+        return dynamic_int8(proto, others if tower else ()), {}
     made = static_int8(folded(proto), picture_inputs(model, task, checks.calibration), settings.static)
-    return made.proto, len(made.left)
+    return made.proto, {"float_layers": float(len(made.left))}
 
 
 def weights_alone(
     model: Model, task: str, checks: Checks, beside: onnx.ModelProto | None
-) -> tuple[onnx.ModelProto, int]:
+) -> tuple[onnx.ModelProto, dict[str, float]]:
     """The graph with its weights alone in int8, inside, and how many layers that leaves in float: all.
 
     Those that ``beside`` has, another graph of the tower with its weights inside, are as they are there.
     """
     proto = folded(inlined(model.bundle, model.bundle.manifest.graphs[task]["fp32"]))
     shifts = bias_shifts(proto, picture_inputs(model, task, checks.calibration[:MEANS]))
-    return weight_only_int8(corrected(proto, shifts), beside), len(layers_of(proto.graph))
+    made = weight_only_int8(corrected(proto, shifts), beside)
+    return made, {"float_layers": float(len(layers_of(proto.graph)))}
 
 
 def compare(model: Model, bundle: Bundle, task: str, graph: Graph, checks: Checks) -> dict[str, float]:
@@ -243,7 +278,7 @@ def finish(folder: Path, source: Bundle, made: Mapping[str, Graph], only: bool) 
             if file.startswith("onnx/") and file not in used and (folder / file).exists():
                 (folder / file).unlink()
         keep_tensors(folder, source, manifest)
-    if not any(shared.file == INT8_WEIGHTS for graph in made.values() for shared in graph.weights.values()):
+    if not int8_tensors(Bundle(folder, manifest)):
         (folder / INT8_WEIGHTS).unlink(missing_ok=True)
     return manifest
 

@@ -15,7 +15,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from open_autoglm.bundle import WEIGHTS, SharedTensor
+from open_autoglm.bundle import WEIGHTS, Bundle, Graph, SharedTensor
 from open_autoglm.weights import SCALE, Weights
 
 # Below this many elements a weight costs less inside the graph than an entry in the manifest.
@@ -60,6 +60,13 @@ class TensorStore:
     def _unused(self, name: str) -> str:
         """A name that no other tensor has: those of two graphs may be alike."""
         return name if name not in self.tensors else self._unused(name + "_")
+
+
+def bytes_needed(bundle: Bundle, graph: Graph) -> int:
+    """Bytes of a graph's file and of the tensors that it takes, whether others take them, too, or not."""
+    taken = {(one.file, part) for one in graph.weights.values() for part in bundle.tensors(one.file).parts(one.tensor)}
+    tensors = sum(bundle.tensors(file).stored(part).nbytes for file, part in taken)
+    return (bundle.path / graph.file).stat().st_size + tensors
 
 
 def gather_packed_rows(proto: onnx.ModelProto, weights: Weights) -> None:

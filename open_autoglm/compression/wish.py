@@ -23,7 +23,8 @@ class Row:
 
     ``pruned``: the share of the towers' parameters that went; ``precision``: of its graphs; ``megabytes`` (10^6 bytes)
     of the whole directory; ``milliseconds`` for one picture and one sentence, and how many ``times_faster`` than the
-    full bundle that is; ``losses`` by graph: 1 - mean cosine of its vectors, or the share of answers that change.
+    full bundle that is; ``losses`` by graph: 1 - mean cosine of its vectors, or the share of answers that change;
+    ``in_float``: which of its graphs have none in int8, though they could.
     """
 
     pruned: float
@@ -32,6 +33,7 @@ class Row:
     milliseconds: float
     times_faster: float
     losses: Mapping[str, float]
+    in_float: tuple[str, ...] = ()
 
     @property
     def loss(self) -> float:
@@ -82,7 +84,7 @@ class Wish:
         """Whether it is, but for its loss."""
         match self.kind:
             case "int8":
-                return row.precision == "int8"
+                return row.precision == "int8" and not row.in_float
             case "size":
                 return row.megabytes <= self.limit
             case "latency":
