@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 import yaml
 from cache_parts import free_port
 from deploy_parts import DEPLOY
+from program_parts import PATIENCE, program
 from serving_parts import painted_index, serve_app
 from telemetry_parts import collector, watched_app
 from test_dashboard import PANELS, VARIABLES, plain
@@ -27,7 +27,6 @@ from open_autoglm.serving.access import AccessSettings
 from open_autoglm.serving.access.keys import new_key
 from open_autoglm.serving.telemetry import TelemetrySettings
 
-PATIENCE = 60  # seconds for what takes a few
 READ = 4  # times that a server is read before anything is asked: rates need two
 
 pytestmark = pytest.mark.skipif(
@@ -80,18 +79,8 @@ def running(config: Path) -> Iterator[str]:
     port = free_port()
     command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={config.parent / 'data'}"]
     command += [f"--web.listen-address=127.0.0.1:{port}", "--enable-feature=exemplar-storage", "--log.level=error"]
-    process = subprocess.Popen(command)
-    try:
-        for _ in range(10 * PATIENCE):
-            with suppress(httpx.TransportError):
-                if httpx.get(f"http://127.0.0.1:{port}/-/ready").status_code == 200:
-                    break
-            assert process.poll() is None, "Prometheus ended."
-            time.sleep(0.1)
+    with program(command, f"http://127.0.0.1:{port}/-/ready"):
         yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from ..errors import OpenAutoGLMError
 from .streams import open_closed_streams, say
 
 MISTAKE = 2  # the user's: bad input
-STOPPED = 130  # by Ctrl+C, as shells say it, or as it
+STOPPED = 130  # by Ctrl+C, as shells say it, and by SIGTERM where that stops alike
 
 
 class Commands(TyperGroup):

@@ -31,11 +31,13 @@ def add_int8(bundle: Path, splits: Splits, seed: int, report: Callable[[str], No
     knows are left out. The bundle stays as it is where no graph could be quantised.
     """
     compared = sample(splits.validation or splits.train, COMPARED, seed)
-    captions, tokenizer = chain.from_iterable(record.captions for record in compared), tokenizer_of(Bundle.open(bundle))
-    texts = [text for text in dict.fromkeys(captions) if known(tokenizer, text)][:ASKED]
+    captions = dict.fromkeys(chain.from_iterable(record.captions for record in compared))
     try:
+        source = Bundle.open(bundle)
+        tokenizer = tokenizer_of(source)
+        texts = [text for text in captions if known(tokenizer, text)][:ASKED]
         checks = Checks(pictures(sample(splits.train, CALIBRATED, seed)), pictures(compared), texts or SENTENCES)
-        made = quantise_bundle(Bundle.open(bundle), bundle, checks, Int8Settings(), overwrite=True, report=report)
+        made = quantise_bundle(source, bundle, checks, Int8Settings(), overwrite=True, report=report)
     except OpenAutoGLMError as error:  # a bundle in float alone is better than none after a long training
         return (str(error),)
     return made.notes
